@@ -1,0 +1,95 @@
+"""What a destination can do, as data: the framework plans by it, no code asks for a destination's type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from zsync_pipelines.domain.delivery import Op
+
+
+class Identity(StrEnum):
+    """What a destination knows a member by."""
+
+    ENTITY_KEY = "entity_key"
+    IDENTIFIERS = "identifiers"
+
+
+class RowResults(StrEnum):
+    """How much a destination says about a batch's rows."""
+
+    PER_ROW = "per_row"
+    COUNTS = "counts"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At most `requests` in any `per_seconds` seconds."""
+
+    requests: int
+    per_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a connector declares of its destination.
+
+    `operations`: what can be sent. `identity`: what a member is known by. `max_batch_rows`, `max_batch_bytes`: limits
+    of one request. `row_results`: whether single refused rows are known. `asynchronous`: `send` may answer pending
+    and `poll` gives the verdict. `whole`: rows count only once `finish` has put the whole in place; until then `send`
+    answers pending. `keeps_receipts`: the destination can be asked what became of a batch (`lookup`).
+    """
+
+    operations: frozenset[Op]
+    identity: Identity = Identity.ENTITY_KEY
+    row_results: RowResults = RowResults.PER_ROW
+    max_batch_rows: int = 10_000
+    max_batch_bytes: int | None = None
+    max_in_flight: int = 1
+    rate_limits: tuple[RateLimit, ...] = ()
+    asynchronous: bool = False
+    whole: bool = False
+    keeps_receipts: bool = False
+    remove_by: str = "entity_key"
+
+
+class FieldType(StrEnum):
+    """The families of values that a destination field takes."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    FLOAT = "float"
+    DECIMAL = "decimal"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    TIMESTAMP = "timestamp"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSpec:
+    """What one destination field takes; `None` means no limit. Values beyond it make a member invalid.
+
+    `types`: families of values that are taken (empty: all). `max_length`: in characters. `minimum`, `maximum`: of numbers,
+    inclusive. `finite`: NaN and infinities are not taken. `allows_nul`: the character U+0000 is taken.
+    """
+
+    types: frozenset[FieldType] = frozenset()
+    nullable: bool = True
+    max_length: int | None = None
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+    finite: bool = False
+    allows_nul: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFields:
+    """The fields of one list or table: of the key, and of each destination field by name.
+
+    `fields` is None where the destination takes any field.
+    """
+
+    key: FieldSpec = field(default_factory=FieldSpec)
+    fields: Mapping[str, FieldSpec] | None = None

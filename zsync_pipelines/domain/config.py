@@ -1,0 +1,254 @@
+"""Configuration: sources, models, audiences, destinations and syncs, typed once for YAML, REST and the database.
+
+Objects are frozen pydantic models that refuse unknown keys. Where YAML writes `audience: x`, JSON writes
+`audience_id: x`; both are read, JSON's name is written. Text may hold `${NAME}` references to the environment, which stay
+as written (see `zsync_pipelines.config.environment`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from zsync_pipelines.domain.filters import FilterTree
+from zsync_pipelines.domain.schedule import check_age, check_schedule, check_timezone
+
+ID_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
+ObjectId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Column = Annotated[str, StringConstraints(min_length=1)]
+Schedule = Annotated[str, AfterValidator(check_schedule)]
+Timezone = Annotated[str, AfterValidator(check_timezone)]
+Age = Annotated[str, AfterValidator(check_age)]
+
+
+class Kind(StrEnum):
+    """The five kinds of configuration objects; the values are the top-level keys of a YAML file."""
+
+    SOURCE = "sources"
+    MODEL = "models"
+    AUDIENCE = "audiences"
+    DESTINATION = "destinations"
+    SYNC = "syncs"
+
+    @property
+    def singular(self) -> str:
+        return self.value.removesuffix("s")
+
+
+class ManagedBy(StrEnum):
+    """Who owns an object: YAML files (`zsync apply`) or the REST API."""
+
+    FILES = "files"
+    API = "api"
+
+
+class _Object(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def _need_one_origin(table: str | None, query: str | None) -> None:
+    if (table is None) == (query is None):
+        raise ValueError("give either 'table' or 'query'")
+
+
+def _alias(name: str) -> Any:
+    return Field(validation_alias=AliasChoices(name, f"{name}_id"), pattern=ID_PATTERN)
+
+
+class Source(_Object):
+    """A database that customers are kept in. `url` is any SQLAlchemy URL."""
+
+    id: ObjectId
+    url: str = Field(min_length=1)
+
+
+class Event(_Object):
+    """A table with rows per entity and time, such as purchases."""
+
+    table: Column | None = None
+    query: str | None = Field(default=None, min_length=1)
+    foreign_key: Column
+    timestamp: Column
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        _need_one_origin(self.table, self.query)
+        return self
+
+
+class Aggregate(StrEnum):
+    """What a trait computes over an event's rows."""
+
+    COUNT = "count"
+    SUM = "sum"
+    AVG = "avg"
+    MIN = "min"
+    MAX = "max"
+    COUNT_DISTINCT = "count_distinct"
+    FIRST = "first"
+    LAST = "last"
+
+
+class Trait(_Object):
+    """A computed column: an aggregate over an event's rows up to `as_of`, usable like a column."""
+
+    event: Column
+    aggregate: Aggregate
+    column: Column | None = None
+    within_days: int | None = Field(default=None, ge=1)
+    where: FilterTree | None = None
+    decimals: int | None = Field(default=None, ge=0, le=15)
+
+    @model_validator(mode="after")
+    def _column_given(self) -> Self:
+        if self.aggregate is not Aggregate.COUNT and self.column is None:
+            raise ValueError(f"aggregate '{self.aggregate}' needs a column")
+        return self
+
+
+class Model(_Object):
+    """One row per entity: a table or a query, its entity key, its events and its traits."""
+
+    id: ObjectId
+    source_id: str = _alias("source")
+    table: Column | None = None
+    query: str | None = Field(default=None, min_length=1)
+    entity_key: Column
+    timezone: Timezone = "UTC"
+    events: Mapping[str, Event] = Field(default_factory=dict)
+    traits: Mapping[str, Trait] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _need_one_origin(self.table, self.query)
+        for name, trait in self.traits.items():
+            if trait.event not in self.events:
+                known = ", ".join(self.events) or "none"
+                raise ValueError(f"traits.{name}.event: unknown event '{trait.event}'; this model's events: {known}")
+        return self
+
+
+class Audience(_Object):
+    """A segment of a model's entities, defined by a filter tree."""
+
+    id: ObjectId
+    name: Name | None = None
+    description: str | None = None
+    model_id: str = _alias("model")
+    filter_tree: FilterTree
+    evaluation_schedule: Schedule | None = None
+    timezone: Timezone = "UTC"
+    max_age: Age | None = None
+
+
+class Destination(_Object):
+    """Where members go: a connector's type and its settings, which that connector validates."""
+
+    id: ObjectId
+    name: Name | None = None
+    description: str | None = None
+    type: str = Field(min_length=1)
+    config: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class SyncMode(StrEnum):
+    """What a run may send: everything, no removes, or only removes."""
+
+    MIRROR = "mirror"
+    ADDITIVE = "additive"
+    SUBTRACTIVE = "subtractive"
+
+
+class SyncStatus(StrEnum):
+    """Whether scheduled ticks run."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+
+
+class FieldMapping(_Object):
+    """One payload field: a column or trait of the model, and its name at the destination."""
+
+    source_column: Column
+    destination_field: Column
+
+
+class Guard(_Object):
+    """Limits beyond which a run holds removals or additions back. A change is held beyond *both* of its limits."""
+
+    max_removed_percent: float = Field(default=20, ge=0)
+    max_removed_rows: int = Field(default=100, ge=0)
+    allow_empty: bool = False
+    max_added_percent: float = Field(default=200, ge=0)
+    max_added_rows: int = Field(default=10_000, ge=0)
+
+
+class Sync(_Object):
+    """Keeps a destination equal to an audience, as far as its mode allows."""
+
+    id: ObjectId
+    name: Name | None = None
+    description: str | None = None
+    audience_id: str = _alias("audience")
+    destination_id: str = _alias("destination")
+    sync_mode: SyncMode
+    field_mapping: tuple[FieldMapping, ...] = ()
+    schedule: Schedule = "manual"
+    timezone: Timezone = "UTC"
+    status: SyncStatus = SyncStatus.ACTIVE
+    guard: Guard = Guard()
+    alerts: tuple[str, ...] = ()
+    max_attempts: int = Field(default=5, ge=1)
+    config: Mapping[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _fields_unique(self) -> Self:
+        fields = [mapping.destination_field for mapping in self.field_mapping]
+        twice = sorted({field for field in fields if fields.count(field) > 1})
+        if twice:
+            raise ValueError(f"field_mapping: destination_field '{twice[0]}' is mapped more than once")
+        return self
+
+
+ConfigObject = Source | Model | Audience | Destination | Sync
+TYPES: dict[Kind, type[Source] | type[Model] | type[Audience] | type[Destination] | type[Sync]] = {
+    Kind.SOURCE: Source,
+    Kind.MODEL: Model,
+    Kind.AUDIENCE: Audience,
+    Kind.DESTINATION: Destination,
+    Kind.SYNC: Sync,
+}
+
+
+def kind_of(value: ConfigObject) -> Kind:
+    """The kind of a configuration object."""
+    return next(kind for kind, cls in TYPES.items() if isinstance(value, cls))
+
+
+class Catalog(BaseModel):
+    """A whole configuration: every object by id, references not yet checked (`config.references` does)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sources: Mapping[str, Source] = Field(default_factory=dict)
+    models: Mapping[str, Model] = Field(default_factory=dict)
+    audiences: Mapping[str, Audience] = Field(default_factory=dict)
+    destinations: Mapping[str, Destination] = Field(default_factory=dict)
+    syncs: Mapping[str, Sync] = Field(default_factory=dict)
+
+    def of_kind(self, kind: Kind) -> Mapping[str, ConfigObject]:
+        """The objects of one kind by id."""
+        objects: Mapping[str, ConfigObject] = getattr(self, kind.value)
+        return objects

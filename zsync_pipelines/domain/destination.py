@@ -1,0 +1,115 @@
+"""The contract of a destination. A connector declares what it can do and sends one batch; nothing else.
+
+Batching, ordering, retries, rate limits, the ledger, validation of values and secrets belong to the framework
+(`zsync_pipelines.service.deliver`). Rows arrive mapped, of one operation, deduplicated and within the declared limits.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar, Generic, TypeVar
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from zsync_pipelines.domain.capabilities import Capabilities, TargetFields
+from zsync_pipelines.domain.delivery import Batch, Receipt
+from zsync_pipelines.domain.keys import KeyType
+
+
+class DestinationSettings(BaseModel):
+    """Base of a connector's settings: frozen, no unknown keys. A destination's `config`, overlaid by its sync's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+S = TypeVar("S", bound=DestinationSettings)
+
+
+class CheckStatus(StrEnum):
+    """Result of one step of a check."""
+
+    OK = "ok"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckStep:
+    """One named step of `zsync check`: passed, or what to fix."""
+
+    name: str
+    status: CheckStatus
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncShape:
+    """What a sync sends: its id, the entity key's column name and type, and the payload's Arrow schema.
+
+    `payload` is by destination field name (no prefix): int64, float64, decimal128, string, bool, date32,
+    timestamp[us] with or without UTC.
+    """
+
+    sync_id: str
+    key_name: str
+    key_type: KeyType
+    payload: pa.Schema = field(repr=False)
+
+
+Holdings = Callable[[], Iterator[pa.RecordBatch]]
+"""Everything that the destination holds once what is pending is in place: `entity_key` and `f:<field>` columns."""
+
+
+class Destination(ABC, Generic[S]):
+    """One list or table at a destination, for the length of one run. Used by one thread at a time."""
+
+    settings_type: ClassVar[type[DestinationSettings]]
+    type: ClassVar[str]
+    capabilities: ClassVar[Capabilities]
+
+    def __init__(self, settings: S) -> None:
+        self.settings = settings
+
+    @classmethod
+    @abstractmethod
+    def target(cls, settings: S, sync_id: str) -> Mapping[str, str]:
+        """What tells this list or table from any other, without secrets. A change of it is a new target, which
+        starts from nothing; two syncs with the same target are refused. `settings` may hold unresolved `${NAME}`s."""
+
+    @abstractmethod
+    def check(self) -> Iterator[CheckStep]:
+        """Check step by step what can be checked without changing anything; end at the first failure."""
+
+    @abstractmethod
+    def fields(self, shape: SyncShape) -> TargetFields:
+        """What the target's fields take; changes nothing. TargetMissingError if it cannot take this shape at all."""
+
+    @abstractmethod
+    def open(self, shape: SyncShape, run_id: str) -> None:
+        """Make ready to send: create what may be created. Called once, before the first `send`."""
+
+    @abstractmethod
+    def send(self, batch: Batch) -> Receipt:
+        """Send one batch and return what became of its rows: `batch.accept_all()`, `accept_except`, `reject_all` or
+        `pending`. Raises OutcomeUnknownError when no answer came, another DestinationError when nothing was applied."""
+
+    def lookup(self, batch: Batch) -> Receipt | None:
+        """What became of a batch sent by a run that died. None: not known (rows are then unconfirmed). A destination
+        that keeps receipts answers `batch.reject_all("never arrived", permanent=False)` for one it has never seen."""
+        return None
+
+    def poll(self, pending: Receipt) -> Receipt:
+        """The verdict on a pending batch, or the same receipt while there is none. Asynchronous destinations only."""
+        return pending
+
+    def finish(self, holdings: Holdings) -> None:
+        """Put the whole in place (`capabilities.whole`): on return every pending row is accepted. Called once after
+        the last batch, also when there was none. Raises like `send`."""
+        return
+
+    def close(self) -> None:
+        """Release connections and temporary files. Safe to call twice."""
+        return

@@ -1,0 +1,129 @@
+"""Every exception of zsync, named by who must act.
+
+ZsyncError
+├── ConfigError            the configuration is wrong: change the file or the request
+│   └── NotFoundError      there is no object of that id
+├── SourceError            the source could not be read: the run ends before any diff
+├── SnapshotError          a snapshot is missing or damaged: never taken for a first run
+├── StorageError           the storage folder or bucket refused
+├── RefusedError           zsync will not do this as asked; the text names the option that allows it
+│   ├── OlderAsOfError     `as_of` lies before the last committed run's
+│   ├── KeyChangedError    the entity key column or its type changed
+│   └── StaleDiffError     the snapshot moved after this diff was made
+├── LeaseHeldError         another run of the sync is under way
+├── LeaseLostError         this run lost its lease: nothing of it may be committed
+├── RunCancelledError      an operator asked the run to stop
+└── DestinationError       the destination could not serve the run
+    ├── CredentialsError   credentials are wrong, expired or lack a permission
+    ├── UnreachableError   no connection
+    ├── TargetMissingError the list or table is gone
+    └── OutcomeUnknownError   sent, but no answer: the rows concerned are unconfirmed
+
+The text of an error is for the user: what is wrong, where, and what to do. It never holds a secret or
+a field value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class ZsyncError(Exception):
+    """Base of all errors that zsync raises on purpose."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault in a configuration: where (file and dotted key path) and what."""
+
+    path: str
+    message: str
+    file: str | None = None
+
+    def __str__(self) -> str:
+        place = ": ".join(part for part in (self.file, self.path) if part)
+        return f"{place}: {self.message}" if place else self.message
+
+
+class ConfigError(ZsyncError):
+    """The configuration is wrong; `problems` lists every fault found, not only the first."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[Problem] | str) -> None:
+        self.problems = (Problem("", problems),) if isinstance(problems, str) else tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class NotFoundError(ConfigError):
+    """There is no object of that kind and id."""
+
+
+class SourceError(ZsyncError):
+    """The source could not be read. The run ends before any diff, so nothing is taken for a leaver."""
+
+
+class SnapshotError(ZsyncError):
+    """A snapshot file is missing or damaged. Never treated as a first run."""
+
+
+class StorageError(ZsyncError):
+    """The storage folder or bucket refused a read or a write."""
+
+
+class RefusedError(ZsyncError):
+    """zsync will not do this as asked; the text names the option that allows it."""
+
+
+class OlderAsOfError(RefusedError):
+    """`as_of` lies before that of the last committed run."""
+
+
+class KeyChangedError(RefusedError):
+    """The entity key is another column, or of a type whose values are not the same keys."""
+
+
+class StaleDiffError(RefusedError):
+    """The snapshot moved after this diff was made; delivering it would undo the newer run."""
+
+
+class LeaseHeldError(ZsyncError):
+    """Another run of the sync is under way; `run_id` names it."""
+
+    def __init__(self, sync_id: str, run_id: str) -> None:
+        self.sync_id = sync_id
+        self.run_id = run_id
+        super().__init__(
+            f"run {run_id} of sync '{sync_id}' is under way; wait for it or stop it with `zsync cancel {sync_id}`"
+        )
+
+
+class LeaseLostError(ZsyncError):
+    """This run no longer holds its sync's lease: nothing of it may be sent or committed."""
+
+
+class RunCancelledError(ZsyncError):
+    """An operator asked the run to stop."""
+
+
+class DestinationError(ZsyncError):
+    """The destination could not serve the run."""
+
+
+class CredentialsError(DestinationError):
+    """The destination refused the credentials, or they lack a permission."""
+
+
+class UnreachableError(DestinationError):
+    """The destination could not be reached; nothing was applied by this request."""
+
+
+class TargetMissingError(DestinationError):
+    """The destination's list, table or folder is gone, or is not what the sync needs."""
+
+
+class OutcomeUnknownError(DestinationError):
+    """A request was sent and no answer came: whether it was applied is unknown."""
