@@ -71,8 +71,8 @@ class FieldType(StrEnum):
 class FieldSpec:
     """What one destination field takes; `None` means no limit. Values beyond it make a member invalid.
 
-    `types`: families of values that are taken (empty: all). `max_length`: in characters. `minimum`, `maximum`: of numbers,
-    inclusive. `finite`: NaN and infinities are not taken. `allows_nul`: the character U+0000 is taken.
+    `types`: families of values that are taken (empty: all). `max_length`: in characters. `minimum`, `maximum`: of
+    numbers, inclusive. `finite`: NaN and infinities are not taken. `allows_nul`: the character U+0000 is taken.
     """
 
     types: frozenset[FieldType] = frozenset()

@@ -1,8 +1,8 @@
 """Configuration: sources, models, audiences, destinations and syncs, typed once for YAML, REST and the database.
 
 Objects are frozen pydantic models that refuse unknown keys. Where YAML writes `audience: x`, JSON writes
-`audience_id: x`; both are read, JSON's name is written. Text may hold `${NAME}` references to the environment, which stay
-as written (see `zsync_pipelines.config.environment`).
+`audience_id: x`; both are read, JSON's name is written. Text may hold `${NAME}` references to the environment, which
+stay as written (see `zsync_pipelines.config.environment`).
 """
 
 from __future__ import annotations

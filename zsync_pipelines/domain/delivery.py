@@ -20,7 +20,7 @@ MAYBE_THERE = "maybe_there"
 DESTINATION_ID = "destination_id"
 _FRAMEWORK_COLUMNS = frozenset({KEY, MAYBE_THERE, DESTINATION_ID})
 FIELD_PREFIX = "f:"
-"""Payload columns are named `f:<destination field>` in every frame, so that no field can clash with a column of ours."""
+"""Payload columns are named `f:<destination field>` in every frame, so that none clashes with a column of ours."""
 
 
 class Op(StrEnum):
@@ -55,8 +55,8 @@ class Batch:
     """Rows of one operation, sent and answered together.
 
     `table`: Arrow, with `entity_key` (string, canonical text, unique, not null), `f:<field>` per mapped field, and
-    `maybe_there` (bool: an earlier attempt's outcome is unknown). `number` is unique within the run. `idempotency_key` is
-    minted when the batch enters the ledger; only a byte-identical replay reuses it.
+    `maybe_there` (bool: an earlier attempt's outcome is unknown). `number` is unique within the run. `idempotency_key`
+    is minted when the batch enters the ledger; only a byte-identical replay reuses it.
     """
 
     sync_id: str

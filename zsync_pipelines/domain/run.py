@@ -63,7 +63,7 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Rows of a run by what became of them; each is a sum over receipts or invalid and held rows, never an intention."""
+    """Rows of a run by what became of them: sums over receipts, invalid and held rows, never intentions."""
 
     added: int = 0
     removed: int = 0

