@@ -1,0 +1,87 @@
+"""The control database: SQLite by default, PostgreSQL in production. Opening it brings its tables up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from zsync_pipelines.errors import ConfigError, StorageError
+
+_MIGRATION_LOCK = 7_263_114_001
+"""Any constant will do; it only must be the same in every zsync process of one PostgreSQL database."""
+_SQLITE_BUSY_SECONDS = 60
+
+
+def open_database(url: str) -> sa.Engine:
+    """Connect and migrate. ConfigError for a URL that is none, StorageError when the database cannot be opened."""
+    try:
+        parsed = sa.make_url(url)
+        engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else sa.create_engine(_driver(parsed))
+    except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
+        raise ConfigError(f"ZSYNC_DATABASE_URL: {_explain(error)}") from None
+    try:
+        _migrate(engine)
+    except (sa.exc.DBAPIError, OSError) as error:
+        reason = str(error.orig) if isinstance(error, sa.exc.DBAPIError) else str(error)
+        shown = parsed.render_as_string(hide_password=True)
+        raise StorageError(f"the control database {shown} cannot be opened: {reason.strip()}") from error
+    return engine
+
+
+def _driver(url: sa.URL) -> sa.URL:
+    """`postgresql://` means psycopg 3, the driver that zsync installs."""
+    return url.set(drivername="postgresql+psycopg") if url.drivername in ("postgresql", "postgres") else url
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"its driver is not installed ({error.name}); pip install 'zsync-pipelines[postgres]'"
+    return "no SQLAlchemy URL; use sqlite:///path or postgresql://user:password@host/database"
+
+
+def _sqlite(url: sa.URL) -> sa.Engine:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(url, connect_args={"timeout": _SQLITE_BUSY_SECONDS})
+
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # transactions are opened below; the driver would open them too late
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")  # a receipt that was written must survive a power cut
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        # Take the write lock at once: a read that upgrades later fails under contention instead of waiting.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")
+
+    return engine
+
+
+def _migrate(engine: sa.Engine) -> None:
+    """Run the migrations that are missing; processes that start together wait for one another."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    head = ScriptDirectory.from_config(config).get_current_head()
+    with engine.connect() as connection:
+        if MigrationContext.configure(connection).get_current_revision() == head:
+            return
+    with writing(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def writing(engine: sa.Engine) -> Any:
+    """A transaction that writes: `with writing(engine) as connection`."""
+    return engine.execution_options(write=True).begin()

@@ -1,0 +1,118 @@
+"""Tables of the control database: configuration, runs, the delivery ledger, leases and snapshot pointers.
+
+Times are stored as UTC microsecond ISO text in `Utc` columns, so that SQLite and PostgreSQL compare and return them alike.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+class Utc(sa.TypeDecorator[datetime]):
+    """An aware datetime, kept as fixed-width ISO text in UTC (sorts as time, exact to the microsecond)."""
+
+    impl = sa.String(32)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+        return None if value is None else value.astimezone(UTC).isoformat(timespec="microseconds")
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else datetime.fromisoformat(value)
+
+
+objects = sa.Table(
+    "objects",
+    metadata,
+    sa.Column("kind", sa.String(20), primary_key=True),
+    sa.Column("id", sa.String(63), primary_key=True),
+    sa.Column("body", sa.JSON, nullable=False),
+    sa.Column("managed_by", sa.String(10), nullable=False),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("updated_at", Utc, nullable=False),
+    sa.Column("deleted_at", Utc),
+)
+
+sync_state = sa.Table(
+    "sync_state",
+    metadata,
+    sa.Column("sync_id", sa.String(63), primary_key=True),
+    sa.Column("status_override", sa.String(10), doc="a pause or resume by an operator; wins over the configuration"),
+    sa.Column("snapshot_version", sa.Integer, doc="the pointer: which snapshot is the current one"),
+    sa.Column("fencing_token", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("lease_run_id", sa.String(40)),
+    sa.Column("lease_expires_at", Utc),
+)
+
+snapshots = sa.Table(
+    "snapshots",
+    metadata,
+    sa.Column("sync_id", sa.String(63), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("run_id", sa.String(40), nullable=False),
+    sa.Column("manifest", sa.JSON, nullable=False),
+    sa.Column("created_at", Utc, nullable=False),
+)
+
+sync_runs = sa.Table(
+    "sync_runs",
+    metadata,
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("id", sa.String(40), nullable=False, unique=True),
+    sa.Column("sync_id", sa.String(63), nullable=False),
+    sa.Column("status", sa.String(20), nullable=False),
+    sa.Column("trigger", sa.String(20), nullable=False),
+    sa.Column("options", sa.JSON, nullable=False),
+    sa.Column("as_of", Utc),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("started_at", Utc),
+    sa.Column("finished_at", Utc),
+    sa.Column("counts", sa.JSON, nullable=False),
+    sa.Column("members", sa.BigInteger),
+    sa.Column("snapshot_version", sa.Integer),
+    sa.Column("error", sa.Text),
+    sa.Column("dagster_run_id", sa.String(40)),
+    sa.Column("plan", sa.JSON(none_as_null=True), doc="where the run's plan files are, once it has any"),
+    sa.Column("cancel_requested_at", Utc),
+)
+sa.Index("ix_sync_runs_sync_id", sync_runs.c.sync_id, sync_runs.c.number)
+sa.Index("ix_sync_runs_dagster_run_id", sync_runs.c.dagster_run_id)
+
+batches = sa.Table(
+    "batches",
+    metadata,
+    sa.Column("run_id", sa.String(40), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("op", sa.String(10), nullable=False),
+    sa.Column("start", sa.BigInteger, nullable=False, doc="first row in the plan file of this operation"),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("idempotency_key", sa.String(64), nullable=False),
+    sa.Column("receipt", sa.JSON(none_as_null=True)),
+    sa.Column("sent_at", Utc, nullable=False),
+    sa.Column("settled_at", Utc),
+)
+
+rejections = sa.Table(
+    "rejections",
+    metadata,
+    sa.Column("sync_id", sa.String(63), primary_key=True),
+    sa.Column("run_id", sa.String(40), primary_key=True),
+    sa.Column("entity_key", sa.Text, primary_key=True),
+    sa.Column("op", sa.String(10), primary_key=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("first_at", Utc, nullable=False),
+    sa.Column("last_at", Utc, nullable=False),
+)
