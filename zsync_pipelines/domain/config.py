@@ -7,7 +7,7 @@ stay as written (see `zsync_pipelines.config.environment`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from zsync_pipelines.domain.filters import FilterTree
+from zsync_pipelines.domain.filters import AudienceCondition, FilterTree, conditions
 from zsync_pipelines.domain.schedule import check_age, check_schedule, check_timezone
 
 ID_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
@@ -133,10 +133,14 @@ class Model(_Object):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _need_one_origin(self.table, self.query)
-        for name, trait in self.traits.items():
-            if trait.event not in self.events:
-                known = ", ".join(self.events) or "none"
-                raise ValueError(f"traits.{name}.event: unknown event '{trait.event}'; this model's events: {known}")
+        known = ", ".join(self.events) or "none"
+        faults = [
+            f"traits.{name}.event: unknown event '{trait.event}'; this model's events: {known}"
+            for name, trait in self.traits.items()
+            if trait.event not in self.events
+        ]
+        if faults:
+            raise ValueError("\n".join(faults))
         return self
 
 
@@ -216,9 +220,13 @@ class Sync(_Object):
     @model_validator(mode="after")
     def _fields_unique(self) -> Self:
         fields = [mapping.destination_field for mapping in self.field_mapping]
-        twice = sorted({field for field in fields if fields.count(field) > 1})
-        if twice:
-            raise ValueError(f"field_mapping: destination_field '{twice[0]}' is mapped more than once")
+        faults = [
+            f"field_mapping.{index}.destination_field: '{field}' is mapped more than once"
+            for index, field in enumerate(fields)
+            if field in fields[:index]
+        ]
+        if faults:
+            raise ValueError("\n".join(faults))
         return self
 
 
@@ -237,6 +245,23 @@ def kind_of(value: ConfigObject) -> Kind:
     return next(kind for kind, cls in TYPES.items() if isinstance(value, cls))
 
 
+ObjectKey = tuple[Kind, str]
+
+
+def references_of(value: ConfigObject) -> Iterator[ObjectKey]:
+    """The objects that a configuration object names."""
+    if isinstance(value, Model):
+        yield Kind.SOURCE, value.source_id
+    elif isinstance(value, Audience):
+        yield Kind.MODEL, value.model_id
+        for condition in conditions(value.filter_tree):
+            if isinstance(condition, AudienceCondition):
+                yield Kind.AUDIENCE, condition.audience
+    elif isinstance(value, Sync):
+        yield Kind.AUDIENCE, value.audience_id
+        yield Kind.DESTINATION, value.destination_id
+
+
 class Catalog(BaseModel):
     """A whole configuration: every object by id, references not yet checked (`config.references` does)."""
 
@@ -247,6 +272,13 @@ class Catalog(BaseModel):
     audiences: Mapping[str, Audience] = Field(default_factory=dict)
     destinations: Mapping[str, Destination] = Field(default_factory=dict)
     syncs: Mapping[str, Sync] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, objects: Mapping[ObjectKey, ConfigObject]) -> Self:
+        """A catalog of these objects."""
+        return cls.model_validate(
+            {kind.value: {key[1]: value for key, value in objects.items() if key[0] is kind} for kind in Kind}
+        )
 
     def of_kind(self, kind: Kind) -> Mapping[str, ConfigObject]:
         """The objects of one kind by id."""

@@ -1,4 +1,4 @@
-"""Entity keys: their types and canonical text.
+"""Entity keys: their types, canonical text and hash.
 
 Inside zsync a key is its canonical text: decimal digits for integers, lower-case hyphenated form for UUIDs, the text
 itself otherwise. The type says how a destination stores it and how JSON shows it.
@@ -10,6 +10,9 @@ from enum import StrEnum
 
 KEY = "entity_key"
 """Name of the key column in every frame. Payload columns carry a prefix, so none can clash with it."""
+
+KEY_HASH = "key_hash"
+"""Name of the column with the key's 64-bit xxh3 hash. Frame files are sorted by it; it never decides equality."""
 
 
 class KeyType(StrEnum):

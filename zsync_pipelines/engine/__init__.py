@@ -1,0 +1,1 @@
+"""Membership, diff, plan, guard and next snapshot: pure steps on frames, one hash range at a time."""

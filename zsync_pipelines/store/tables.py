@@ -1,6 +1,6 @@
 """Tables of the control database: configuration, runs, the delivery ledger, leases and snapshot pointers.
 
-Times are stored as UTC microsecond ISO text in `Utc` columns, so that SQLite and PostgreSQL compare and return them alike.
+Times are UTC ISO text with microseconds (`Utc`), so that SQLite and PostgreSQL compare and return them alike.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ sync_state = sa.Table(
     sa.Column("fencing_token", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("lease_run_id", sa.String(40)),
     sa.Column("lease_expires_at", Utc),
+    sa.Column("lease_holder", sa.String(200), doc="host, process namespace and pid, to tell a dead holder at once"),
 )
 
 snapshots = sa.Table(
@@ -80,6 +81,7 @@ sync_runs = sa.Table(
     sa.Column("started_at", Utc),
     sa.Column("finished_at", Utc),
     sa.Column("counts", sa.JSON, nullable=False),
+    sa.Column("fencing_token", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("members", sa.BigInteger),
     sa.Column("snapshot_version", sa.Integer),
     sa.Column("error", sa.Text),
@@ -95,8 +97,8 @@ batches = sa.Table(
     metadata,
     sa.Column("run_id", sa.String(40), primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("op", sa.String(10), nullable=False),
-    sa.Column("start", sa.BigInteger, nullable=False, doc="first row in the plan file of this operation"),
+    sa.Column("part", sa.String(20), nullable=False, doc="of the plan: add, add_again, update, remove_again, remove"),
+    sa.Column("start", sa.BigInteger, nullable=False, doc="first row in the part's plan file"),
     sa.Column("rows", sa.BigInteger, nullable=False),
     sa.Column("idempotency_key", sa.String(64), nullable=False),
     sa.Column("receipt", sa.JSON(none_as_null=True)),

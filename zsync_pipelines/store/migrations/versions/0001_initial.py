@@ -14,7 +14,7 @@ def upgrade() -> None:
         "batches",
         sa.Column("run_id", sa.String(length=40), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("op", sa.String(length=10), nullable=False),
+        sa.Column("part", sa.String(length=20), nullable=False),
         sa.Column("start", sa.BigInteger(), nullable=False),
         sa.Column("rows", sa.BigInteger(), nullable=False),
         sa.Column("idempotency_key", sa.String(length=64), nullable=False),
@@ -68,6 +68,7 @@ def upgrade() -> None:
         sa.Column("started_at", Utc(), nullable=True),
         sa.Column("finished_at", Utc(), nullable=True),
         sa.Column("counts", sa.JSON(), nullable=False),
+        sa.Column("fencing_token", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("members", sa.BigInteger(), nullable=True),
         sa.Column("snapshot_version", sa.Integer(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
@@ -87,5 +88,6 @@ def upgrade() -> None:
         sa.Column("fencing_token", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("lease_run_id", sa.String(length=40), nullable=True),
         sa.Column("lease_expires_at", Utc(), nullable=True),
+        sa.Column("lease_holder", sa.String(length=200), nullable=True),
         sa.PrimaryKeyConstraint("sync_id", name=op.f("pk_sync_state")),
     )

@@ -1,0 +1,74 @@
+"""The columns of the engine's frames, and what they mean.
+
+membership  key_hash, entity_key, f:*              one row per member
+snapshot    key_hash, entity_key, member, state, f:*   one row per entity that is held, may be held, or is known
+changes     a snapshot's columns and `gone`        later rows win over the base; `gone` rows are deleted
+plan        key_hash, entity_key, maybe_there, again, f:*   rows to send; `again`: sent before, unanswered
+marks       key_hash, entity_key, gone, member, state, keep_payload, f:*   what changes in the snapshot without sending
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import polars as pl
+import polars_hash as plh
+
+from zsync_pipelines.domain.delivery import FIELD_PREFIX, MAYBE_THERE
+from zsync_pipelines.domain.keys import KEY, KEY_HASH
+
+MEMBER = "member"
+STATE = "state"
+GONE = "gone"
+KEEP_PAYLOAD = "keep_payload"
+AGAIN = "again"
+
+MEMBERSHIP_COLUMNS = {KEY_HASH: pl.UInt64(), KEY: pl.String()}
+SNAPSHOT_COLUMNS = {**MEMBERSHIP_COLUMNS, MEMBER: pl.Boolean(), STATE: pl.Int8()}
+CHANGES_COLUMNS = {**SNAPSHOT_COLUMNS, GONE: pl.Boolean()}
+PLAN_COLUMNS = {**MEMBERSHIP_COLUMNS, MAYBE_THERE: pl.Boolean(), AGAIN: pl.Boolean()}
+MARKS_COLUMNS = {**CHANGES_COLUMNS, KEEP_PAYLOAD: pl.Boolean()}
+INVALID_COLUMNS = {**MEMBERSHIP_COLUMNS, "field": pl.String(), "reason": pl.String()}
+
+
+class State(IntEnum):
+    """What is known of the destination for one entity.
+
+    HELD: it acknowledged the payload in the row. KNOWN: a subtractive baseline, never sent. The others are operations
+    whose outcome nobody knows; the payload is the one tried (ADD) or the last acknowledged (UPDATE, REMOVE).
+    """
+
+    HELD = 0
+    KNOWN = 1
+    ADD_UNCONFIRMED = 2
+    UPDATE_UNCONFIRMED = 3
+    REMOVE_UNCONFIRMED = 4
+
+
+Schema = dict[str, pl.DataType]
+
+
+def payload_columns(columns: list[str]) -> list[str]:
+    """The payload columns among `columns`, in order."""
+    return [name for name in columns if name.startswith(FIELD_PREFIX)]
+
+
+def payload_schema(schema: pl.Schema | Schema) -> Schema:
+    """The payload part of a frame's schema."""
+    return {name: kind for name, kind in schema.items() if name.startswith(FIELD_PREFIX)}
+
+
+def empty_frame(schema: Schema) -> pl.DataFrame:
+    """A frame of that schema without rows."""
+    return pl.DataFrame(schema=schema)
+
+
+def key_hash(column: str = KEY) -> pl.Expr:
+    """The stable 64-bit hash of a key column (xxh3 of its UTF-8 bytes, alike in every version of the library)."""
+    hashed: pl.Expr = plh.col(column).nchash.xxh3_64().alias(KEY_HASH)
+    return hashed
+
+
+def by_key(frame: pl.DataFrame) -> pl.DataFrame:
+    """Sort by key hash; by key where two keys share a hash, so that the order is the same every time."""
+    return frame.sort(KEY_HASH, KEY)

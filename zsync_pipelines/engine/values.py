@@ -1,0 +1,98 @@
+"""Values that a destination field cannot take: they make their member invalid, and nobody else."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from zsync_pipelines.domain.capabilities import FieldSpec, FieldType, TargetFields
+from zsync_pipelines.domain.delivery import FIELD_PREFIX
+from zsync_pipelines.domain.keys import KEY, KEY_HASH, KeyType
+from zsync_pipelines.engine.frames import INVALID_COLUMNS, empty_frame, payload_columns
+from zsync_pipelines.engine.membership import Members
+
+_FAMILIES: list[tuple[FieldType, tuple[type[pl.DataType], ...]]] = [
+    (FieldType.TEXT, (pl.String,)),
+    (FieldType.INTEGER, (pl.Int64,)),
+    (FieldType.FLOAT, (pl.Float64,)),
+    (FieldType.DECIMAL, (pl.Decimal,)),
+    (FieldType.BOOLEAN, (pl.Boolean,)),
+    (FieldType.DATE, (pl.Date,)),
+    (FieldType.TIMESTAMP, (pl.Datetime,)),
+]
+
+
+def screen(members: pl.DataFrame, target: TargetFields, key_type: KeyType) -> Members:
+    """Split members into those whose every value the target takes, and the others with field and reason."""
+    tests = _key_tests(target.key, key_type)
+    for column in payload_columns(members.columns):
+        name = column.removeprefix(FIELD_PREFIX)
+        spec = target.fields.get(name) if target.fields is not None else None
+        if spec is not None:
+            tests += [(name, reason, test) for reason, test in _tests(pl.col(column), members.schema[column], spec)]
+    if not tests or members.is_empty():
+        return Members(members, empty_frame(INVALID_COLUMNS))
+    found = [
+        members.filter(test.fill_null(value=False)).select(
+            KEY_HASH, KEY, pl.lit(field, pl.String).alias("field"), pl.lit(reason, pl.String).alias("reason")
+        )
+        for field, reason, test in tests
+    ]
+    invalid = pl.concat(found).unique(subset=[KEY], keep="first", maintain_order=True)
+    return Members(members.join(invalid, on=KEY, how="anti", maintain_order="left"), invalid)
+
+
+def family(dtype: pl.DataType) -> FieldType | None:
+    """The family of a payload type; None for a column of nothing but nulls."""
+    return next((name for name, types in _FAMILIES if isinstance(dtype, types)), None)
+
+
+def _key_tests(spec: FieldSpec, key_type: KeyType) -> list[tuple[str | None, str, pl.Expr]]:
+    """Keys are text here, whatever their type; numeric limits are checked on integers only."""
+    tests: list[tuple[str | None, str, pl.Expr]] = []
+    if key_type is KeyType.INTEGER:
+        number = pl.col(KEY).cast(pl.Int128, strict=False)
+        tests += [(None, f"the entity key is {reason}", test) for reason, test in _range_tests(number, spec)]
+    else:
+        tests += [(None, f"the entity key is {reason}", test) for reason, test in _text_tests(pl.col(KEY), spec)]
+    return tests
+
+
+def _tests(value: pl.Expr, dtype: pl.DataType, spec: FieldSpec) -> list[tuple[str, pl.Expr]]:
+    kind = family(dtype)
+    tests = [] if spec.nullable else [("null, and the field takes no null", value.is_null())]
+    if kind is None:
+        return tests
+    if spec.types and kind not in spec.types:
+        allowed = " or ".join(sorted(spec.types))
+        return [*tests, (f"{kind.value}, and the field takes {allowed}", value.is_not_null())]
+    if kind is FieldType.TEXT:
+        tests += _text_tests(value, spec)
+    if kind in (FieldType.INTEGER, FieldType.FLOAT, FieldType.DECIMAL):
+        tests += _range_tests(value, spec)
+    if kind is FieldType.FLOAT and spec.finite:
+        tests.append(("NaN or infinite, and the field takes finite numbers", ~value.is_finite()))
+    return tests
+
+
+def _text_tests(value: pl.Expr, spec: FieldSpec) -> list[tuple[str, pl.Expr]]:
+    tests = []
+    if spec.max_length is not None:
+        reason = f"longer than the {spec.max_length} characters that the field takes"
+        tests.append((reason, value.str.len_chars() > spec.max_length))
+    if not spec.allows_nul:
+        tests.append(
+            (
+                "text with the character U+0000, which the destination cannot store",
+                value.str.contains("\x00", literal=True),
+            )
+        )
+    return tests
+
+
+def _range_tests(value: pl.Expr, spec: FieldSpec) -> list[tuple[str, pl.Expr]]:
+    tests = []
+    if spec.minimum is not None:
+        tests.append((f"below {spec.minimum}, the least that the field takes", value < spec.minimum))
+    if spec.maximum is not None:
+        tests.append((f"above {spec.maximum}, the most that the field takes", value > spec.maximum))
+    return tests

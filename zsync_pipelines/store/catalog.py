@@ -1,0 +1,215 @@
+"""The stored configuration: objects with who manages them, and the pauses of operators.
+
+Bodies are stored as written, environment references unresolved, without keys that hold their defaults. Deleting leaves
+a tombstone, so that an id keeps its history; saving the id again revives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import ValidationError
+from sqlalchemy.dialects import postgresql, sqlite
+
+from zsync_pipelines.domain.config import (
+    TYPES,
+    Catalog,
+    ConfigObject,
+    Kind,
+    ManagedBy,
+    ObjectKey,
+    Sync,
+    SyncStatus,
+    kind_of,
+    references_of,
+)
+from zsync_pipelines.store.database import writing
+from zsync_pipelines.store.tables import objects, sync_state
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One object as stored. `value` is None where the body no longer validates."""
+
+    body: Mapping[str, Any]
+    managed_by: ManagedBy
+    created_at: datetime
+    updated_at: datetime
+    value: ConfigObject | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedCatalog:
+    """The configuration at one moment.
+
+    `catalog` holds what can be used; `broken` says of every other stored object why it cannot (its own fault, or that
+    of something it refers to). `stored` holds all. `deleted` are ids with a tombstone.
+    """
+
+    catalog: Catalog
+    broken: Mapping[ObjectKey, str]
+    stored: Mapping[ObjectKey, StoredObject]
+    overrides: Mapping[str, SyncStatus]
+    deleted: Collection[ObjectKey]
+
+    def status(self, sync_id: str) -> SyncStatus:
+        """Whether scheduled ticks run: an operator's pause or resume wins over the configuration."""
+        stored = self.stored[Kind.SYNC, sync_id].value
+        configured = stored.status if isinstance(stored, Sync) else SyncStatus.ACTIVE
+        return self.overrides.get(sync_id, configured)
+
+    def managed_by(self, kind: Kind, object_id: str) -> ManagedBy | None:
+        """Who manages an object; None if there is none of that id."""
+        stored = self.stored.get((kind, object_id))
+        return None if stored is None else stored.managed_by
+
+
+def body_of(value: ConfigObject) -> dict[str, Any]:
+    """What is stored of an object: plain JSON without its id and without keys that hold their defaults."""
+    return value.model_dump(mode="json", exclude={"id"}, exclude_defaults=True)
+
+
+class CatalogStore:
+    """Reads and writes the tables of configuration."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def load(self) -> LoadedCatalog:
+        """The whole configuration, in two queries."""
+        with self._engine.connect() as connection:
+            return _load(connection)
+
+    @contextmanager
+    def editing(self) -> Iterator[CatalogEdit]:
+        """A transaction that reads, decides and writes; others that write wait. It is undone by any exception."""
+        with writing(self._engine) as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.text("LOCK TABLE objects IN SHARE ROW EXCLUSIVE MODE"))
+            yield CatalogEdit(connection, _load(connection))
+
+    def save(
+        self,
+        upserts: Collection[ConfigObject],
+        deletes: Collection[ObjectKey],
+        managed_by: ManagedBy,
+        now: datetime,
+    ) -> None:
+        """Create, change and delete in one transaction; nothing is checked here."""
+        with self.editing() as edit:
+            edit.save(upserts, deletes, managed_by, now)
+
+    def set_status(self, sync_id: str, status: SyncStatus) -> None:
+        """Record an operator's pause or resume. A resume of a sync whose configuration is active only ends the pause;
+        a resume of one that is configured as paused lasts until its configured status changes."""
+        with self.editing() as edit:
+            stored = edit.loaded.stored[Kind.SYNC, sync_id].value
+            paused_by_config = isinstance(stored, Sync) and stored.status is SyncStatus.PAUSED
+            needed = status is SyncStatus.PAUSED or paused_by_config
+            edit.set_override(sync_id, status if needed else None)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEdit:
+    """One transaction on the configuration; `loaded` is what it found."""
+
+    connection: sa.Connection
+    loaded: LoadedCatalog
+
+    def save(
+        self,
+        upserts: Collection[ConfigObject],
+        deletes: Collection[ObjectKey],
+        managed_by: ManagedBy,
+        now: datetime,
+    ) -> None:
+        """Write objects and delete ids."""
+        for value in upserts:
+            self._upsert(value, managed_by, now)
+        for kind, object_id in deletes:
+            self.connection.execute(
+                objects.update().where(objects.c.kind == kind.value, objects.c.id == object_id).values(deleted_at=now)
+            )
+            if kind is Kind.SYNC:
+                self.set_override(object_id, None)
+
+    def set_override(self, sync_id: str, status: SyncStatus | None) -> None:
+        """Set or end an operator's pause or resume."""
+        value = None if status is None else status.value
+        insert = postgresql.insert if self.connection.dialect.name == "postgresql" else sqlite.insert
+        self.connection.execute(
+            insert(sync_state)
+            .values(sync_id=sync_id, status_override=value)
+            .on_conflict_do_update(index_elements=["sync_id"], set_={"status_override": value})
+        )
+
+    def _upsert(self, value: ConfigObject, managed_by: ManagedBy, now: datetime) -> None:
+        key = (kind_of(value), value.id)
+        row = {"body": body_of(value), "managed_by": managed_by.value, "updated_at": now, "deleted_at": None}
+        before = self.loaded.stored.get(key)
+        if before is not None or key in self.loaded.deleted:
+            if before is None:
+                row["created_at"] = now
+            where = (objects.c.kind == key[0].value, objects.c.id == key[1])
+            self.connection.execute(objects.update().where(*where).values(**row))
+        else:
+            self.connection.execute(objects.insert().values(kind=key[0].value, id=key[1], created_at=now, **row))
+        if isinstance(value, Sync) and before is not None:
+            self._drop_stale_resume(value, before)
+
+    def _drop_stale_resume(self, sync: Sync, before: StoredObject) -> None:
+        """A resume answered one configured pause; when the configured status changes, it has had its day. A pause by
+        an operator stays until an operator ends it."""
+        was = before.value.status if isinstance(before.value, Sync) else None
+        if sync.status != was and self.loaded.overrides.get(sync.id) is SyncStatus.ACTIVE:
+            self.set_override(sync.id, None)
+
+
+def _load(connection: sa.Connection) -> LoadedCatalog:
+    override = sync_state.c.status_override
+    query = sa.select(sync_state.c.sync_id, override).where(override.is_not(None))
+    overrides = {sync_id: SyncStatus(status) for sync_id, status in connection.execute(query)}
+    stored: dict[ObjectKey, StoredObject] = {}
+    broken: dict[ObjectKey, str] = {}
+    deleted: set[ObjectKey] = set()
+    for row in connection.execute(sa.select(objects).order_by(objects.c.kind, objects.c.id)):
+        key = (Kind(row.kind), row.id)
+        if row.deleted_at is not None:
+            deleted.add(key)
+            continue
+        value = None
+        try:
+            value = TYPES[key[0]].model_validate({**row.body, "id": row.id})
+        except ValidationError as error:
+            broken[key] = _reason(error)
+        stored[key] = StoredObject(row.body, ManagedBy(row.managed_by), row.created_at, row.updated_at, value)
+    _spread(stored, broken)
+    usable = {key: row.value for key, row in stored.items() if row.value is not None and key not in broken}
+    return LoadedCatalog(Catalog.of(usable), broken, stored, overrides, frozenset(deleted))
+
+
+def _reason(error: ValidationError) -> str:
+    """What no longer validates, without the values."""
+    faults = error.errors(include_url=False, include_input=False, include_context=False)
+    return "; ".join(f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in faults)
+
+
+def _spread(stored: Mapping[ObjectKey, StoredObject], broken: dict[ObjectKey, str]) -> None:
+    """What refers to a broken or missing object is broken too; repeated until nothing more breaks."""
+    spreading = True
+    while spreading:
+        spreading = False
+        for key, row in stored.items():
+            if key in broken or row.value is None:
+                continue
+            for kind, object_id in references_of(row.value):
+                if (kind, object_id) in broken or (kind, object_id) not in stored:
+                    state = broken.get((kind, object_id), "it does not exist")
+                    broken[key] = f"its {kind.singular} '{object_id}' cannot be used: {state}"
+                    spreading = True
+                    break

@@ -1,0 +1,180 @@
+"""Run history: one row per sync run, and the rows that its destination refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from zsync_pipelines.domain.delivery import Op
+from zsync_pipelines.domain.run import Counts, RunOptions, RunStatus, SyncRun, Trigger, utc_text
+from zsync_pipelines.store.database import writing
+from zsync_pipelines.store.tables import rejections, sync_runs
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """One row that the destination refused in one run; `attempts` counts the runs in a row that tried it."""
+
+    sync_id: str
+    run_id: str
+    entity_key: str
+    op: Op
+    reason: str
+    attempts: int
+    first_at: datetime
+    last_at: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        """As users see it."""
+        return {**asdict(self), "first_at": utc_text(self.first_at), "last_at": utc_text(self.last_at)}
+
+
+class RunStore:
+    """Reads and writes run history."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def insert(self, connection: sa.Connection, run: SyncRun, token: int) -> None:
+        """Record a new run."""
+        connection.execute(sa.insert(sync_runs).values(id=run.id, fencing_token=token, **_values(run)))
+
+    def update(self, connection: sa.Connection, run: SyncRun) -> None:
+        """Record what became of a run."""
+        connection.execute(sa.update(sync_runs).where(sync_runs.c.id == run.id).values(**_values(run)))
+
+    def get(self, run_id: str) -> SyncRun | None:
+        """One run by id."""
+        return self._first(sync_runs.c.id == run_id)
+
+    def by_dagster_run(self, dagster_run_id: str, sync_id: str) -> SyncRun | None:
+        """The sync run that a Dagster run made."""
+        return self._first(sync_runs.c.dagster_run_id == dagster_run_id, sync_runs.c.sync_id == sync_id)
+
+    def token(self, run_id: str) -> int:
+        """The fencing token under which a run was begun."""
+        with self._engine.connect() as connection:
+            query = sa.select(sync_runs.c.fencing_token).where(sync_runs.c.id == run_id)
+            return int(connection.execute(query).scalar_one())
+
+    def recent(self, sync_id: str, limit: int | None = None) -> list[SyncRun]:
+        """Runs of a sync, newest first."""
+        query = sa.select(sync_runs).where(sync_runs.c.sync_id == sync_id).order_by(sync_runs.c.number.desc())
+        with self._engine.connect() as connection:
+            return [_run(row) for row in connection.execute(query.limit(limit))]
+
+    def unfinished(self, sync_id: str, except_run: str) -> Sequence[SyncRun]:
+        """Runs of a sync that neither ended nor can be under way, since `except_run` holds the lease; oldest first."""
+        query = (
+            sa.select(sync_runs)
+            .where(sync_runs.c.sync_id == sync_id, sync_runs.c.status == RunStatus.RUNNING.value)
+            .where(sync_runs.c.id != except_run)
+            .order_by(sync_runs.c.number)
+        )
+        with self._engine.connect() as connection:
+            return [_run(row) for row in connection.execute(query)]
+
+    def last_runs(self) -> Mapping[str, SyncRun]:
+        """The newest run of each sync that has one."""
+        newest = sa.select(sa.func.max(sync_runs.c.number)).group_by(sync_runs.c.sync_id)
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(sync_runs).where(sync_runs.c.number.in_(newest)))
+            return {row.sync_id: _run(row) for row in rows}
+
+    def set_plan(self, run_id: str, plan: dict[str, Any]) -> None:
+        """Remember a run's plan, so that a later run can settle this one if its process dies."""
+        with writing(self._engine) as connection:
+            connection.execute(sa.update(sync_runs).where(sync_runs.c.id == run_id).values(plan=plan))
+
+    def plan(self, run_id: str) -> dict[str, Any] | None:
+        """A run's plan, if it got that far."""
+        with self._engine.connect() as connection:
+            query = sa.select(sync_runs.c.plan).where(sync_runs.c.id == run_id)
+            found: dict[str, Any] | None = connection.execute(query).scalar_one_or_none()
+            return found
+
+    def request_cancel(self, run_id: str, at: datetime) -> None:
+        """Ask a run to stop after the batch in flight."""
+        with writing(self._engine) as connection:
+            connection.execute(sa.update(sync_runs).where(sync_runs.c.id == run_id).values(cancel_requested_at=at))
+
+    def cancel_requested(self, run_id: str) -> bool:
+        """Whether somebody asked a run to stop."""
+        with self._engine.connect() as connection:
+            query = sa.select(sync_runs.c.cancel_requested_at).where(sync_runs.c.id == run_id)
+            return connection.execute(query).scalar_one_or_none() is not None
+
+    def insert_rejections(self, connection: sa.Connection, rows: Iterable[RejectedRow]) -> None:
+        """Record refused rows."""
+        values = [asdict(row) for row in rows]
+        for start in range(0, len(values), _CHUNK):
+            connection.execute(sa.insert(rejections), values[start : start + _CHUNK])
+
+    def rejections(self, run_id: str, limit: int | None = None) -> list[RejectedRow]:
+        """Refused rows of a run, by key."""
+        query = sa.select(rejections).where(rejections.c.run_id == run_id).order_by(rejections.c.entity_key)
+        return self._rejected(query.limit(limit))
+
+    def rejections_of_key(self, sync_id: str, entity_key: str, limit: int = 10) -> list[RejectedRow]:
+        """The latest refusals of one entity, newest first."""
+        query = sa.select(rejections).where(rejections.c.sync_id == sync_id, rejections.c.entity_key == entity_key)
+        return self._rejected(query.order_by(rejections.c.last_at.desc()).limit(limit))
+
+    def _rejected(self, query: sa.Select[Any]) -> list[RejectedRow]:
+        with self._engine.connect() as connection:
+            return [RejectedRow(**{**row, "op": Op(row["op"])}) for row in connection.execute(query).mappings()]
+
+    def _first(self, *conditions: sa.ColumnElement[bool]) -> SyncRun | None:
+        query = sa.select(sync_runs).where(*conditions).order_by(sync_runs.c.number.desc()).limit(1)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+            return None if row is None else _run(row)
+
+
+def _values(run: SyncRun) -> dict[str, Any]:
+    return {
+        "sync_id": run.sync_id,
+        "status": run.status.value,
+        "trigger": run.trigger.value,
+        "options": run.options.to_json(),
+        "as_of": run.as_of,
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "counts": asdict(run.counts),
+        "members": run.members,
+        "snapshot_version": run.snapshot_version,
+        "error": run.error,
+        "dagster_run_id": run.dagster_run_id,
+    }
+
+
+def _run(row: sa.Row[Any]) -> SyncRun:
+    values = row._mapping
+    return SyncRun(
+        id=values["id"],
+        status=RunStatus(values["status"]),
+        trigger=Trigger(values["trigger"]),
+        options=RunOptions.from_json(values["options"]),
+        counts=Counts(**values["counts"]),
+        **{
+            name: values[name]
+            for name in (
+                "sync_id",
+                "as_of",
+                "created_at",
+                "started_at",
+                "finished_at",
+                "members",
+                "snapshot_version",
+                "error",
+                "dagster_run_id",
+            )
+        },
+    )
