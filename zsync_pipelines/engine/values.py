@@ -49,8 +49,9 @@ def family(dtype: pl.DataType) -> FieldType | None:
 def _key_tests(spec: FieldSpec, key_type: KeyType) -> list[tuple[str | None, str, pl.Expr]]:
     """Keys are text here, whatever their type; numeric limits are checked on integers only."""
     tests: list[tuple[str | None, str, pl.Expr]] = []
-    if key_type is KeyType.INTEGER:
+    if key_type is KeyType.INTEGER or spec.types == {FieldType.INTEGER}:
         number = pl.col(KEY).cast(pl.Int128, strict=False)
+        tests.append((None, "the entity key is no whole number", number.cast(pl.String).ne_missing(pl.col(KEY))))
         tests += [(None, f"the entity key is {reason}", test) for reason, test in _range_tests(number, spec)]
     else:
         tests += [(None, f"the entity key is {reason}", test) for reason, test in _text_tests(pl.col(KEY), spec)]

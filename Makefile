@@ -1,0 +1,35 @@
+# `make demo` and `make test` work on a fresh machine with Python 3.11 to 3.13, pip, git and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint soak bench dev clean
+
+demo: $(STAMP)  ## install, then run the main job on real data
+	$(BIN)/zsync demo
+
+test: $(STAMP)  ## install, then run the tests
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not soak"
+
+lint: $(STAMP)  ## style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+soak: $(STAMP)  ## what takes longer than CI may
+	HYPOTHESIS_PROFILE=soak $(BIN)/pytest -q -n 2 --dist loadfile
+
+bench: $(STAMP)  ## measurements, as ratios within one run
+	$(BIN)/python -m benchmarks.sync_run
+
+dev: $(STAMP)  ## Dagster's UI, schedules and sensors
+	$(BIN)/dagster dev
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) zsync_demo

@@ -1,0 +1,179 @@
+"""Commands on configuration: apply, list, pause, resume, delete, check."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zsync_pipelines.cli.base import EXIT_ERROR, command, json_option, print_json
+
+if TYPE_CHECKING:
+    from zsync_pipelines.service.apply import ApplyReport
+    from zsync_pipelines.service.manage import SyncSummary
+
+
+@command("apply")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@click.option("--prune", is_flag=True, help="Also delete file-managed objects that the files no longer hold.")
+@click.option("--dry-run", is_flag=True, help="Validate and show what would change; store nothing.")
+@json_option
+def apply(paths: tuple[Path, ...], prune: bool, dry_run: bool, as_json: bool) -> None:
+    """Validate configuration files and store them.
+
+    PATH is a YAML file, or a folder whose *.yaml and *.yml files are merged. All or nothing.
+    """
+    from zsync_pipelines.service.apply import apply_paths
+    from zsync_pipelines.service.bootstrap import open_zsync
+
+    report = apply_paths(open_zsync(), paths, prune=prune, dry_run=dry_run)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        _print_report(report)
+
+
+@command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """List syncs with status and last run."""
+    from zsync_pipelines.service.bootstrap import open_zsync
+    from zsync_pipelines.service.manage import list_syncs
+
+    summaries = list_syncs(open_zsync())
+    if as_json:
+        print_json([summary.to_json() for summary in summaries])
+    else:
+        _print_syncs(summaries)
+
+
+@command("pause")
+@click.argument("sync")
+@json_option
+def pause(sync: str, as_json: bool) -> None:
+    """Pause SYNC.
+
+    Scheduled runs do nothing until it is resumed, whatever is applied meanwhile; `zsync run` still works.
+    """
+    from zsync_pipelines.service import manage
+    from zsync_pipelines.service.bootstrap import open_zsync
+
+    manage.pause(open_zsync(), sync)
+    _answer({"id": sync, "status": "paused"}, f"sync '{sync}' is paused until `zsync resume {sync}`", as_json)
+
+
+@command("resume")
+@click.argument("sync")
+@json_option
+def resume(sync: str, as_json: bool) -> None:
+    """Resume SYNC.
+
+    Its next run covers everything since the last one.
+    """
+    from zsync_pipelines.service import manage
+    from zsync_pipelines.service.bootstrap import open_zsync
+
+    manage.resume(open_zsync(), sync)
+    _answer({"id": sync, "status": "active"}, f"sync '{sync}' is active", as_json)
+
+
+@command("delete")
+@click.argument("sync")
+@json_option
+def delete(sync: str, as_json: bool) -> None:
+    """Delete SYNC. Its history stays, and what it put at its destination is left alone."""
+    from zsync_pipelines.service import manage
+    from zsync_pipelines.service.bootstrap import open_zsync
+
+    managed_by = manage.delete_sync(open_zsync(), sync)
+    text = f"sync '{sync}' is deleted; what it put at its destination is left alone"
+    if managed_by == "files":
+        text += "\nit comes back when a file that still holds it is applied: take it out there too"
+    _answer({"id": sync, "deleted": True}, text, as_json)
+
+
+@command("check")
+@click.argument("destination", required=False)
+@json_option
+def check(destination: str | None, as_json: bool) -> None:
+    """Check destinations and sources.
+
+    Credentials, permissions and fields of DESTINATION, or of all destinations and of the sources' tables.
+    """
+    from zsync_pipelines.cli.render import progress, table
+    from zsync_pipelines.service.bootstrap import open_zsync
+    from zsync_pipelines.service.check import check_destinations, check_sources
+
+    app = open_zsync()
+    with progress("checking"):
+        sources = [] if destination else [("model", name, None, step) for name, step in check_sources(app)]
+        steps = [*sources, *(("destination", *found) for found in check_destinations(app, destination))]
+    failed = any(step.status == "failed" for *_, step in steps)
+    if as_json:
+        names = ("kind", "id", "sync_id", "step", "status", "detail")
+        rows = [(kind, name, sync, s.name, s.status.value, s.detail) for kind, name, sync, s in steps]
+        print_json({"ok": not failed, "steps": [dict(zip(names, row, strict=True)) for row in rows]})
+    elif steps:
+        table(
+            ("checked", "with sync", "step", "result", "detail"),
+            [(f"{kind} {name}", sync, s.name, s.status.value, s.detail) for kind, name, sync, s in steps],
+        )
+    else:
+        click.echo("nothing to check: no destination and no model is configured")
+    if failed:
+        sys.exit(EXIT_ERROR)
+
+
+COMMANDS: tuple[click.Command, ...] = (apply, list_command, check, pause, resume, delete)
+
+
+def _answer(document: dict[str, Any], text: str, as_json: bool) -> None:
+    if as_json:
+        print_json(document)
+    else:
+        click.echo(text)
+
+
+def _print_report(report: ApplyReport) -> None:
+    from zsync_pipelines.cli.render import say, warn
+    from zsync_pipelines.config.wording import listed
+    from zsync_pipelines.service.apply import shown
+
+    for problem in report.warnings:
+        warn(f"warning: {problem}")
+    for key in report.created:
+        say(f"created    {shown(key)}", "green")
+    for key, keys in report.changed.items():
+        say(f"changed    {shown(key)}" + (f" ({', '.join(keys)})" if keys else ""), "yellow")
+    for key in report.deleted:
+        say(f"deleted    {shown(key)}", "red")
+    for key in report.unchanged:
+        say(f"unchanged  {shown(key)}")
+    if report.left:
+        say(f"left alone {listed(shown(key) for key in report.left)} (not in these files; --prune deletes them)")
+    for note in report.notes:
+        say(f"note: {note}")
+    counts = ", ".join(
+        f"{len(getattr(report, name))} {name}" for name in ("created", "changed", "unchanged", "deleted")
+    )
+    say(f"dry run, nothing is stored: {counts}" if report.dry_run else counts)
+
+
+def _print_syncs(summaries: list[SyncSummary]) -> None:
+    from zsync_pipelines.cli.render import moment, say, table
+
+    if not summaries:
+        say("no syncs yet; write a configuration file and run `zsync apply FILE`")
+        return
+    rows = []
+    for sync in summaries:
+        run = sync.last_run
+        status = "broken" if sync.broken else sync.status.value
+        last = (run.status.value, moment(run.finished_at or run.started_at or run.created_at)) if run else (None, None)
+        rows.append((sync.id, sync.audience_id, sync.destination_id, sync.sync_mode, sync.schedule, status, *last))
+    table(("sync", "audience", "destination", "mode", "schedule", "status", "last run", "at"), rows)
+    for sync in summaries:
+        if sync.broken:
+            say(f"broken: {sync.id}: {sync.broken}", "red")

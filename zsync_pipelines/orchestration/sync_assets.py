@@ -1,0 +1,205 @@
+"""The four assets of a sync: membership, previous snapshot, diff, delivery."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import dagster as dg
+
+from zsync_pipelines.domain.config import Sync
+from zsync_pipelines.domain.run import RunStatus, SyncRun, Trigger
+from zsync_pipelines.errors import LeaseHeldError, ZsyncError
+from zsync_pipelines.orchestration import metadata
+from zsync_pipelines.orchestration.run_options import RunOptionsResource
+from zsync_pipelines.service.bootstrap import Zsync
+from zsync_pipelines.service.evaluate import Progress, evaluate_membership
+from zsync_pipelines.service.lifecycle import skip_run
+from zsync_pipelines.service.planning import make_plan
+from zsync_pipelines.service.refs import MembershipRef, PlanRef
+from zsync_pipelines.service.run_sync import deliver_step, evaluate_step, plan_step, start
+from zsync_pipelines.service.setup import load_setup
+
+MEMBERSHIP, SNAPSHOT, DIFF, DELIVERY = (
+    "audience_membership",
+    "previous_snapshot",
+    "diff",
+    "destination_delivery",
+)
+TRIGGER_TAG = "zsync/trigger"
+SYNC_TAG = "zsync/sync_id"
+_LOG_SECONDS = 5
+_KEPT_LOOKS = 3
+
+Results = Iterator[dg.MaterializeResult[Any]]
+
+
+def sync_assets(app: Zsync, sync: Sync, description: str) -> list[dg.AssetsDefinition]:
+    """The assets of one sync. A run that includes the delivery is a sync run; one that does not only looks."""
+    keys = {name: dg.AssetKey([sync.id, name]) for name in (MEMBERSHIP, SNAPSHOT, DIFF, DELIVERY)}
+    # A run that is skipped yields nothing, so that no output is required.
+    asset = partial(dg.asset, group_name=sync.id, tags={SYNC_TAG: sync.id}, output_required=False)
+
+    @asset(key=keys[MEMBERSHIP], kinds={"sql"}, description=f"Who is in the audience now.\n\n{description}")
+    def audience_membership(context: dg.AssetExecutionContext, run_options: RunOptionsResource) -> Results:
+        with _as_failures():
+            if not _delivers(context, keys[DELIVERY]):
+                as_of = run_options.parse().as_of or app.clock()
+                folder = _look_folder(app, sync.id, context.run.run_id)
+                found = evaluate_membership(app, load_setup(app, sync.id), as_of, folder, _progress(context))
+            else:
+                run = _begin(app, sync, context, run_options)
+                if run is None:
+                    return
+                found = evaluate_step(app, run, _progress(context))
+        yield dg.MaterializeResult(value=found.to_json(), metadata=metadata.of_membership(found))
+
+    @asset(key=keys[SNAPSHOT], description="What the destination acknowledged, as of the last run.")
+    def previous_snapshot(context: dg.AssetExecutionContext, run_options: RunOptionsResource) -> Results:
+        with _as_failures():
+            if _delivers(context, keys[DELIVERY]) and _begin(app, sync, context, run_options) is None:
+                return
+            manifest = app.snapshots.current(sync.id)
+        numbers = {
+            "dagster/row_count": manifest.rows if manifest else 0,
+            "zsync/members": manifest.members if manifest else 0,
+            "zsync/snapshot_version": manifest.version if manifest else 0,
+        }
+        yield dg.MaterializeResult(value={"version": manifest.version if manifest else None}, metadata=numbers)
+
+    @asset(
+        key=keys[DIFF],
+        ins={"membership": dg.AssetIn(keys[MEMBERSHIP]), "snapshot": dg.AssetIn(keys[SNAPSHOT])},
+        check_specs=[
+            dg.AssetCheckSpec("guard", asset=keys[DIFF], description="No more changes than the guard allows.")
+        ],
+        description="What the destination lacks, has too much, or has outdated; and what the guard holds back.",
+    )
+    def diff(
+        context: dg.AssetExecutionContext,
+        run_options: RunOptionsResource,
+        membership: dict[str, Any],
+        snapshot: dict[str, Any],
+    ) -> Results:
+        found = MembershipRef.from_json(membership)
+        with _as_failures():
+            if _delivers(context, keys[DELIVERY]):
+                run = _begin(app, sync, context, run_options)
+                if run is None:
+                    return
+                plan = plan_step(app, run, found, _progress(context))
+            else:
+                folder = _look_folder(app, sync.id, context.run.run_id)
+                options, setup = run_options.parse(), load_setup(app, sync.id)
+                plan = make_plan(app, setup, context.run.run_id, found, options, folder, _progress(context))
+        for warning in plan.warnings:
+            context.log.warning(warning)
+        guard = dg.AssetCheckResult(
+            check_name="guard",
+            asset_key=keys[DIFF],
+            passed=not plan.reasons,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(plan.reasons) or None,
+            metadata={"zsync/rows_held": plan.held},
+        )
+        yield dg.MaterializeResult(value=plan.to_json(), metadata=metadata.of_plan(plan), check_results=[guard])
+
+    @asset(
+        key=keys[DELIVERY],
+        ins={"plan": dg.AssetIn(keys[DIFF])},
+        check_specs=[dg.AssetCheckSpec("complete", asset=keys[DELIVERY], description="Everything due was accepted.")],
+        description=f"Sends the diff; the destination's answers become the next snapshot.\n\n{description}",
+    )
+    def destination_delivery(
+        context: dg.AssetExecutionContext, run_options: RunOptionsResource, plan: dict[str, Any]
+    ) -> Results:
+        with _as_failures():
+            run = _begin(app, sync, context, run_options)
+        if run is None:
+            return
+        try:
+            ended = deliver_step(app, run, PlanRef.from_json(plan), _progress(context))
+        except ZsyncError as error:
+            yield _delivered(app, app.runs.get(run.id) or run, keys[DELIVERY])
+            raise dg.Failure(str(error), allow_retries=False) from None
+        yield _delivered(app, ended, keys[DELIVERY])
+
+    return [audience_membership, previous_snapshot, diff, destination_delivery]
+
+
+def _delivered(app: Zsync, run: SyncRun, key: dg.AssetKey) -> dg.MaterializeResult[Any]:
+    """The delivery's materialization with its counts, and the check that fails when anything is left over."""
+    complete = dg.AssetCheckResult(
+        check_name="complete",
+        asset_key=key,
+        passed=run.status is RunStatus.SUCCESS,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=run.error,
+        metadata={"zsync/status": run.status.value},
+    )
+    return dg.MaterializeResult(
+        value=None, metadata=metadata.of_run(run, app.runs.rejections(run.id, limit=50)), check_results=[complete]
+    )
+
+
+def _begin(
+    app: Zsync, sync: Sync, context: dg.AssetExecutionContext, run_options: RunOptionsResource
+) -> SyncRun | None:
+    """The sync run of this Dagster run, begun by whichever step comes first. None: skipped, as another is under way."""
+    options = run_options.parse()
+    trigger = Trigger(context.run.tags.get(TRIGGER_TAG, Trigger.MANUAL.value))
+    dagster_run_id = context.run.run_id
+    begun = app.runs.by_dagster_run(dagster_run_id, sync.id)
+    if begun is not None:
+        return None if begun.status is RunStatus.SKIPPED else begun
+    try:
+        run = start(app, load_setup(app, sync.id), options, trigger, dagster_run_id)
+    except LeaseHeldError as held:
+        if trigger is not Trigger.SCHEDULE:
+            raise
+        skipped = skip_run(app, sync.id, options, held, dagster_run_id)
+        context.log.warning(f"skipped: {skipped.error}")
+        return None
+    context.log.info(f"zsync run {run.id}, as of {run.as_of}")
+    return run
+
+
+def _delivers(context: dg.AssetExecutionContext, delivery: dg.AssetKey) -> bool:
+    """Whether this Dagster run goes on to deliver, and so is a sync run that needs the lease."""
+    run = context.run
+    if run.asset_selection:
+        return delivery in run.asset_selection
+    if run.step_keys_to_execute:
+        return delivery.to_python_identifier() in run.step_keys_to_execute
+    return True
+
+
+def _look_folder(app: Zsync, sync_id: str, dagster_run_id: str) -> str:
+    """Where a run that only looks keeps its files; the oldest ones are deleted."""
+    for name in app.storage.oldest_folders(f"looks/{sync_id}", keep=_KEPT_LOOKS):
+        if name != dagster_run_id:
+            app.storage.delete_folder(f"looks/{sync_id}/{name}")
+    return f"looks/{sync_id}/{dagster_run_id}"
+
+
+def _progress(context: dg.AssetExecutionContext) -> Progress:
+    """Progress as log lines, at most one in some seconds."""
+    last = time.monotonic()
+
+    def report(what: str, done: int, total: int | None) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _LOG_SECONDS:
+            last = time.monotonic()
+            context.log.info(f"{done:,}{f' of {total:,}' if total else ''} {what}")
+
+    return report
+
+
+@contextmanager
+def _as_failures() -> Iterator[None]:
+    """Our errors as Dagster failures: their text, without a stack trace and without a retry."""
+    try:
+        yield
+    except ZsyncError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None

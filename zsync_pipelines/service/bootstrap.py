@@ -1,0 +1,51 @@
+"""Open zsync: settings, the control database and what the services work with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+from zsync_pipelines.config.settings import Settings
+from zsync_pipelines.store.catalog import CatalogStore
+from zsync_pipelines.store.database import open_database
+from zsync_pipelines.store.ledger import Ledger
+from zsync_pipelines.store.runs import RunStore
+from zsync_pipelines.store.snapshots import SnapshotStore
+from zsync_pipelines.store.storage import Storage
+
+
+@dataclass(frozen=True)
+class Zsync:
+    """What every service function takes. `environment` resolves `${NAME}` references and may hold secrets."""
+
+    settings: Settings
+    database: sa.Engine
+    catalog: CatalogStore
+    runs: RunStore
+    ledger: Ledger
+    snapshots: SnapshotStore
+    storage: Storage
+    environment: Mapping[str, str] = field(repr=False)
+    clock: Callable[[], datetime] = field(repr=False)
+
+
+def open_zsync(env: Mapping[str, str] | None = None) -> Zsync:
+    """Open what the `ZSYNC_*` variables name (default: this process's environment); the database is migrated."""
+    environment = dict(os.environ if env is None else env)
+    settings = Settings.from_env(environment)
+    database = open_database(settings.database_url)
+    return Zsync(
+        settings=settings,
+        database=database,
+        catalog=CatalogStore(database),
+        runs=RunStore(database),
+        ledger=Ledger(database),
+        snapshots=SnapshotStore(database),
+        storage=Storage(settings.storage_url),
+        environment=environment,
+        clock=lambda: datetime.now(UTC),
+    )

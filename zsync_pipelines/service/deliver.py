@@ -1,0 +1,177 @@
+"""Deliver a plan: batch by batch, each recorded in the ledger before it is sent and its receipt after."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from zsync_pipelines.domain.delivery import MAYBE_THERE, Batch, Outcome, Receipt
+from zsync_pipelines.domain.destination import Destination, DestinationSettings, Holdings
+from zsync_pipelines.domain.keys import KEY
+from zsync_pipelines.engine.frames import payload_columns
+from zsync_pipelines.errors import DestinationError, OutcomeUnknownError
+from zsync_pipelines.service.bootstrap import Zsync
+from zsync_pipelines.service.evaluate import Progress
+from zsync_pipelines.service.lifecycle import Lease
+from zsync_pipelines.service.refs import PlanPart, PlanRef
+from zsync_pipelines.store.frames import FrameFile
+from zsync_pipelines.store.ledger import LedgerEntry
+
+_ALIKE = 8
+"""Splitting a refused batch ends when this many of its pieces in a row were refused whole for one reason: then the
+fault is not in single rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a delivery needs: the connector, made ready, and where its rows and records lie."""
+
+    app: Zsync
+    destination: Destination[DestinationSettings]
+    sync_id: str
+    run_id: str
+    plan: PlanRef
+
+
+def read_batch(app: Zsync, plan: PlanRef, part: PlanPart, entry: LedgerEntry, sync_id: str, file: FrameFile) -> Batch:
+    """The batch that a ledger entry stands for, the same bytes every time."""
+    table = file.slice(entry.start, entry.rows)
+    table = table.select([KEY, MAYBE_THERE, *payload_columns(table.column_names)]).combine_chunks()
+    return Batch(sync_id, entry.run_id, entry.number, part.op, table, plan.membership.key_type, entry.idempotency_key)
+
+
+def deliver(delivery: Delivery, lease: Lease, holdings: Holdings, progress: Progress) -> None:
+    """Send every part that is not held, in order; then put the whole in place where the destination asks for it.
+
+    Raises what stops the delivery; the ledger says what was done up to there.
+    """
+    parts = [part for part in delivery.plan.parts if not part.held]
+    total = sum(part.rows for part in parts)
+    sender = _Sender(delivery, lease, progress, total)
+    for part in parts:
+        with FrameFile(delivery.app.storage, part.path, part.rows) as file:
+            for start, rows in _pieces(0, part.rows, delivery.destination.capabilities.max_batch_rows):
+                sender.send(part, file, start, rows)
+    lease.check()
+    _finish(delivery, holdings)
+
+
+@dataclass
+class _Sender:
+    """Sends rows of a part as one batch, and a batch that was refused whole again in pieces."""
+
+    delivery: Delivery
+    lease: Lease
+    progress: Progress
+    total: int
+    number: int = 0
+    done: int = 0
+    alike: int = field(default=0, init=False)
+
+    def send(self, part: PlanPart, file: FrameFile, start: int, rows: int) -> None:
+        """Send rows and find those at fault if the batch is refused whole."""
+        self.alike = 0
+        self._send(part, file, start, rows, reason=None)
+        self.done += rows
+        self.progress(f"rows sent ({part.op})", self.done, self.total)
+
+    def _send(self, part: PlanPart, file: FrameFile, start: int, rows: int, reason: str | None) -> None:
+        receipt = self._send_once(part, file, start, rows)
+        if receipt.rest is not Outcome.REJECTED or receipt.exceptions:
+            self.alike = 0
+            return
+        self.alike = self.alike + 1 if receipt.reason == reason else 1
+        if rows == 1 or not receipt.permanent:
+            return
+        for first, count in _pieces(start, rows, (rows + 1) // 2):
+            if self.alike >= _ALIKE:
+                return  # everything fails alike: the rest of the batch keeps its refusal
+            self._send(part, file, first, count, receipt.reason)
+
+    def _send_once(self, part: PlanPart, file: FrameFile, start: int, rows: int) -> Receipt:
+        self.lease.check()
+        delivery, app = self.delivery, self.delivery.app
+        entry = LedgerEntry(delivery.run_id, self.number, part.name, start, rows, secrets.token_hex(16))
+        self.number += 1
+        app.ledger.record(entry, app.clock())
+        batch = read_batch(app, delivery.plan, part, entry, delivery.sync_id, file)
+        receipt = _checked(batch, _attempt(delivery.destination, batch))
+        app.ledger.settle(delivery.run_id, receipt, app.clock())
+        return receipt
+
+
+def _attempt(destination: Destination[DestinationSettings], batch: Batch) -> Receipt:
+    """Send; where no answer came, ask once what became of the batch."""
+    try:
+        return destination.send(batch)
+    except OutcomeUnknownError as unknown:
+        try:
+            found = destination.lookup(batch)
+        except DestinationError:
+            found = None
+        return found or batch.unconfirmed(str(unknown))
+
+
+def _checked(batch: Batch, receipt: Receipt) -> Receipt:
+    if receipt.batch_number != batch.number or receipt.rows != len(batch):
+        raise DestinationError(
+            f"the connector answered batch {batch.number} of {len(batch)} rows with a receipt for batch "
+            f"{receipt.batch_number} of {receipt.rows} rows; this is a bug in the connector"
+        )
+    return receipt
+
+
+def _finish(delivery: Delivery, holdings: Holdings) -> None:
+    """Put the whole in place; pending rows are then accepted, or unconfirmed if nobody knows."""
+    app, run_id = delivery.app, delivery.run_id
+    if not delivery.destination.capabilities.whole:
+        return
+    pending = [e.receipt for e in app.ledger.entries(run_id) if e.receipt and e.receipt.rest is Outcome.PENDING]
+    try:
+        delivery.destination.finish(holdings)
+        verdict, reason, permanent = Outcome.ACCEPTED, None, True
+    except OutcomeUnknownError as error:
+        verdict, reason, permanent = Outcome.UNCONFIRMED, str(error), True
+    except DestinationError as error:
+        _settle_pending(app, run_id, pending, Outcome.REJECTED, str(error), permanent=False)
+        raise
+    _settle_pending(app, run_id, pending, verdict, reason, permanent=permanent)
+
+
+def _settle_pending(
+    app: Zsync, run_id: str, pending: list[Receipt], verdict: Outcome, reason: str | None, *, permanent: bool
+) -> None:
+    for receipt in pending:
+        settled = Receipt(receipt.batch_number, receipt.rows, verdict, reason, permanent, receipt.exceptions)
+        app.ledger.settle(run_id, settled, app.clock())
+
+
+def settle_unanswered(delivery: Delivery) -> None:
+    """Ask the destination about batches without a final answer; what it cannot tell is unconfirmed."""
+    app, plan = delivery.app, delivery.plan
+    parts = {part.name: part for part in plan.parts}
+    for entry in app.ledger.entries(delivery.run_id):
+        if entry.is_settled:
+            continue
+        part = parts[entry.part]
+        with FrameFile(app.storage, part.path, part.rows) as file:
+            batch = read_batch(app, plan, part, entry, delivery.sync_id, file)
+        try:
+            found = delivery.destination.lookup(batch)
+        except DestinationError:
+            found = None
+        app.ledger.settle(delivery.run_id, found or batch.unconfirmed("no answer before the run ended"), app.clock())
+
+
+def give_up_unanswered(app: Zsync, run_id: str) -> None:
+    """Mark batches without a final answer as unconfirmed, without asking anybody."""
+    for entry in app.ledger.entries(run_id):
+        if not entry.is_settled:
+            receipt = Receipt(entry.number, entry.rows, Outcome.UNCONFIRMED, "no answer before the run ended")
+            app.ledger.settle(run_id, receipt, app.clock())
+
+
+def _pieces(start: int, rows: int, size: int) -> Iterator[tuple[int, int]]:
+    for first in range(start, start + rows, size):
+        yield first, min(size, start + rows - first)

@@ -1,0 +1,77 @@
+"""Evaluate a sync's audience in its source and keep the membership as a frame file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import polars as pl
+import pyarrow as pa
+
+from zsync_pipelines.domain.keys import KEY, KEY_HASH
+from zsync_pipelines.engine.membership import map_rows, membership_schema, resolve_duplicates
+from zsync_pipelines.service.bootstrap import Zsync
+from zsync_pipelines.service.refs import MembershipRef
+from zsync_pipelines.service.setup import SyncSetup
+from zsync_pipelines.sources.evaluate import EvaluationRequest, evaluate
+from zsync_pipelines.store.frames import frame_writer
+from zsync_pipelines.store.spill import Spill
+
+Progress = Callable[[str, int, int | None], None]
+"""Called with what is being done, how much of it is done and of how much (None: not known)."""
+
+INVALID_SCHEMA = pa.schema(
+    [
+        pa.field(KEY_HASH, pa.uint64()),
+        pa.field(KEY, pa.large_string()),
+        pa.field("field", pa.large_string()),
+        pa.field("reason", pa.large_string()),
+    ]
+)
+
+
+def no_progress(what: str, done: int, total: int | None) -> None:
+    """Nobody is watching."""
+
+
+def evaluate_membership(
+    app: Zsync, setup: SyncSetup, as_of: datetime, folder: str, progress: Progress = no_progress
+) -> MembershipRef:
+    """Evaluate as of a moment; rows are written to `folder`. SourceError if the source cannot be read to the end."""
+    mapping = setup.sync.field_mapping
+    request = EvaluationRequest(
+        model=setup.model,
+        tree=setup.audience.filter_tree,
+        columns=tuple(dict.fromkeys(field.source_column for field in mapping)),
+        as_of=as_of,
+        audiences=setup.audiences,
+    )
+    path, invalid_path = f"{folder}/membership.parquet", f"{folder}/conflicts.parquet"
+    null_keys = seen = 0
+    with evaluate(setup.source_url, request) as evaluation, Spill(app.settings.home / "tmp") as spill:
+        schema = membership_schema(evaluation.schema, mapping)
+        for batch in evaluation.batches():
+            rows = map_rows(batch, mapping)
+            keyed = rows.filter(pl.col(KEY).is_not_null())
+            null_keys += rows.height - keyed.height
+            seen += rows.height
+            spill.add(keyed)
+            progress("rows read from the source", seen, None)
+        with (
+            frame_writer(app.storage, path, schema) as valid,
+            frame_writer(app.storage, invalid_path, INVALID_SCHEMA) as invalid,
+        ):
+            for rows in spill.drain():
+                members = resolve_duplicates(rows)
+                valid.write(members.valid)
+                invalid.write(members.invalid)
+    return MembershipRef(
+        path=path,
+        invalid_path=invalid_path,
+        rows=valid.rows,
+        conflicts=invalid.rows,
+        null_keys=null_keys,
+        key_name=setup.model.entity_key,
+        key_type=evaluation.key_type,
+        as_of=as_of,
+    )

@@ -1,0 +1,103 @@
+"""What the steps of a run hand to one another: small values that point to files, as plain JSON between processes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from zsync_pipelines.domain.delivery import Op
+from zsync_pipelines.domain.keys import KeyType
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipRef:
+    """An evaluated membership. `path`: one row per member; `invalid_path`: keys whose rows conflict.
+
+    `null_keys`: rows without an entity key.
+    """
+
+    path: str
+    invalid_path: str
+    rows: int
+    conflicts: int
+    null_keys: int
+    key_name: str
+    key_type: KeyType
+    as_of: datetime
+
+    @property
+    def members(self) -> int:
+        """The audience's size: entities with a key, those with conflicting rows included."""
+        return self.rows + self.conflicts
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "key_type": self.key_type.value, "as_of": self.as_of.isoformat()}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> MembershipRef:
+        as_of = datetime.fromisoformat(value["as_of"])
+        return cls(**{**value, "key_type": KeyType(value["key_type"]), "as_of": as_of})
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPart:
+    """Rows of one operation in one file. `held`: the guard keeps them back. `name` is unique within a plan."""
+
+    name: str
+    op: Op
+    path: str
+    rows: int
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRef:
+    """A run's plan: parts in the order they are sent, and marks that change the snapshot without sending.
+
+    `based_on`: the snapshot version that was current, None if there was none. `starts_afresh`: that version speaks of
+    another target, so nothing of it counts. `snapshot_lost`: its files are gone and the user chose to go on without.
+    `first_run`: additions are not guarded.
+    """
+
+    run_id: str
+    membership: MembershipRef
+    parts: tuple[PlanPart, ...]
+    marks_path: str
+    marks: int
+    invalid_path: str
+    invalid: int
+    reasons: tuple[str, ...]
+    warnings: tuple[str, ...]
+    based_on: int | None
+    starts_afresh: bool
+    snapshot_lost: bool
+    first_run: bool
+    fingerprint: str
+
+    def rows(self, op: Op, *, held: bool = False) -> int:
+        """Rows due for one operation: those to send, or those held."""
+        return sum(part.rows for part in self.parts if part.op is op and part.held is held)
+
+    @property
+    def held(self) -> int:
+        return sum(part.rows for part in self.parts if part.held)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **asdict(self),
+            "membership": self.membership.to_json(),
+            "parts": [{**asdict(part), "op": part.op.value} for part in self.parts],
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> PlanRef:
+        return cls(
+            **{
+                **value,
+                "membership": MembershipRef.from_json(value["membership"]),
+                "parts": tuple(PlanPart(**{**part, "op": Op(part["op"])}) for part in value["parts"]),
+                "reasons": tuple(value["reasons"]),
+                "warnings": tuple(value["warnings"]),
+            }
+        )

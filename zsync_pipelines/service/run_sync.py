@@ -1,0 +1,164 @@
+"""One run of a sync, step by step: begin, evaluate, plan, deliver, commit. Each face calls these steps in this order.
+
+The steps hand over small references (`service.refs`); the data lies in files. A step that fails closes the run with
+what is true up to there, and raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from zsync_pipelines.domain.run import RunOptions, RunStatus, SyncRun, Trigger
+from zsync_pipelines.errors import DestinationError, LeaseLostError, RunCancelledError, ZsyncError
+from zsync_pipelines.service.bootstrap import Zsync
+from zsync_pipelines.service.conclude import check_fresh, collect_garbage, conclude, run_folder
+from zsync_pipelines.service.deliver import Delivery, deliver, give_up_unanswered, settle_unanswered
+from zsync_pipelines.service.evaluate import Progress, evaluate_membership, no_progress
+from zsync_pipelines.service.lifecycle import begin_run, fail_run, holding
+from zsync_pipelines.service.next_snapshot import holdings
+from zsync_pipelines.service.planning import check_as_of, make_plan, sync_shape
+from zsync_pipelines.service.refs import MembershipRef, PlanRef
+from zsync_pipelines.service.setup import SyncSetup, load_setup
+from zsync_pipelines.store.database import writing
+from zsync_pipelines.store.frames import FrameFile
+
+_DIED = "the process of this run died; what it had sent was settled by the next run"
+
+
+def run_sync(
+    app: Zsync,
+    sync_id: str,
+    options: RunOptions | None = None,
+    trigger: Trigger = Trigger.MANUAL,
+    progress: Progress = no_progress,
+) -> SyncRun:
+    """Run a sync from begin to commit in this process. Raises what aborts the run, after recording it."""
+    setup = load_setup(app, sync_id)
+    run = start(app, setup, options or RunOptions(), trigger)
+    membership = evaluate_step(app, run, progress)
+    plan = plan_step(app, run, membership, progress)
+    return deliver_step(app, run, plan, progress)
+
+
+def start(
+    app: Zsync, setup: SyncSetup, options: RunOptions, trigger: Trigger, dagster_run_id: str | None = None
+) -> SyncRun:
+    """Begin a run: take the lease, settle what a dead run left. LeaseHeldError if another run is under way."""
+    run = begin_run(app, setup.sync.id, options, trigger, dagster_run_id)
+    with closing_on_failure(app, run), holding(app, run):
+        for dead in app.runs.unfinished(run.sync_id, except_run=run.id):
+            settle_dead_run(app, setup, dead, holder=run)
+        collect_garbage(app, run.sync_id)
+    return run
+
+
+def evaluate_step(app: Zsync, run: SyncRun, progress: Progress = no_progress) -> MembershipRef:
+    """Evaluate the audience as of the run's moment. A failure is an error of the run, never an empty audience."""
+    with closing_on_failure(app, run), holding(app, run):
+        setup = load_setup(app, run.sync_id)
+        assert run.as_of is not None  # noqa: S101  # `begin_run` sets it
+        current = app.snapshots.current(run.sync_id)
+        if current is not None and current.fingerprint == setup.fingerprint:
+            check_as_of(current, run.as_of, run.options)
+        return evaluate_membership(app, setup, run.as_of, run_folder(run.sync_id, run.id), progress)
+
+
+def plan_step(app: Zsync, run: SyncRun, membership: MembershipRef, progress: Progress = no_progress) -> PlanRef:
+    """Compare with the snapshot, decide, and ask the guard."""
+    with closing_on_failure(app, run), holding(app, run):
+        setup = load_setup(app, run.sync_id)
+        folder = run_folder(run.sync_id, run.id)
+        plan = make_plan(app, setup, run.id, membership, run.options, folder, progress)
+        app.runs.set_plan(run.id, plan.to_json())
+        return plan
+
+
+def deliver_step(app: Zsync, run: SyncRun, plan: PlanRef, progress: Progress = no_progress) -> SyncRun:
+    """Deliver the plan and commit. Whatever stops it, what was acknowledged up to there is committed first."""
+    with closing_on_failure(app, run), holding(app, run) as lease:
+        setup = load_setup(app, run.sync_id)
+        check_fresh(app, run, plan)
+        if plan.run_id != run.id:  # Dagster delivers another run's diff again
+            plan = replace(plan, run_id=run.id)
+            run = replace(run, as_of=plan.membership.as_of)
+            app.runs.set_plan(run.id, plan.to_json())
+        destination = setup.connect()
+        delivery = Delivery(app, destination, run.sync_id, run.id, plan)
+        try:
+            with FrameFile(app.storage, plan.membership.path) as members:
+                shape = sync_shape(setup, plan.membership, members.schema)
+            destination.open(shape, run.id)
+            deliver(delivery, lease, lambda: holdings(app, run, plan), progress)
+        except LeaseLostError:
+            raise
+        except BaseException as failure:
+            _stop(delivery, run, failure)
+            raise
+        finally:
+            destination.close()
+        return conclude(app, run, plan)
+
+
+@contextmanager
+def closing_on_failure(app: Zsync, run: SyncRun) -> Iterator[None]:
+    """Close the run in history when the block fails, whatever the failure; then let the failure go on."""
+    try:
+        yield
+    except LeaseLostError:
+        raise  # the run that took over settles this one
+    except BaseException as failure:
+        current = app.runs.get(run.id)
+        if current is not None and not current.status.is_final:
+            fail_run(app, run, describe(failure), cancelled=is_cancellation(failure))
+        raise
+
+
+def describe(failure: BaseException) -> str:
+    """A failure in words for history: ours as they are; of others only the kind, since their text may hold values."""
+    if isinstance(failure, ZsyncError):
+        return str(failure)
+    if is_cancellation(failure):
+        return "the run was interrupted"
+    return f"unexpected {type(failure).__name__}; this is a bug in zsync or a connector"
+
+
+def is_cancellation(failure: BaseException) -> bool:
+    """Whether somebody stopped the run: Ctrl-C, `zsync cancel`, or Dagster (whose interrupt is no Exception)."""
+    return isinstance(failure, RunCancelledError | KeyboardInterrupt) or not isinstance(failure, Exception)
+
+
+def settle_dead_run(app: Zsync, setup: SyncSetup, dead: SyncRun, holder: SyncRun) -> SyncRun:
+    """Close a run whose process died, with what its receipts and the destination say."""
+    stored = app.runs.plan(dead.id)
+    plan = None if stored is None else PlanRef.from_json(stored)
+    current = app.snapshots.current(dead.sync_id)
+    if plan is None or plan.based_on != (current.version if current else None):
+        return _close_without_plan(app, dead)
+    if plan.fingerprint == setup.fingerprint:
+        destination = setup.connect()
+        try:
+            settle_unanswered(Delivery(app, destination, dead.sync_id, dead.id, plan))
+        finally:
+            destination.close()
+    else:
+        give_up_unanswered(app, dead.id)
+    return conclude(app, dead, plan, error=_DIED, holder=holder)
+
+
+def _close_without_plan(app: Zsync, dead: SyncRun) -> SyncRun:
+    closed = replace(dead, status=RunStatus.ERROR, finished_at=app.clock(), error=_DIED)
+    with writing(app.database) as connection:
+        app.runs.update(connection, closed)
+    return closed
+
+
+def _stop(delivery: Delivery, run: SyncRun, failure: BaseException) -> None:
+    """Commit what was acknowledged before the delivery stopped."""
+    try:
+        settle_unanswered(delivery)
+    except DestinationError:
+        give_up_unanswered(delivery.app, run.id)
+    cancelled = is_cancellation(failure)
+    conclude(delivery.app, run, delivery.plan, error=describe(failure), cancelled=cancelled)

@@ -1,0 +1,71 @@
+"""Everything one run of a sync needs, looked up, resolved and checked once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from zsync_pipelines.config.environment import resolve
+from zsync_pipelines.destinations.registry import connector, parse_settings
+from zsync_pipelines.domain.config import Audience, Kind, Model, Sync
+from zsync_pipelines.domain.destination import Destination, DestinationSettings
+from zsync_pipelines.errors import ConfigError
+from zsync_pipelines.service.bootstrap import Zsync
+from zsync_pipelines.service.manage import find_sync
+from zsync_pipelines.service.targets import effective_config
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSetup:
+    """A sync with what it refers to. `source_url` and `settings` are resolved and may hold secrets.
+
+    `target`: what tells the list or table from any other, without secrets; `fingerprint`: a hash of it.
+    """
+
+    sync: Sync
+    audience: Audience
+    model: Model
+    audiences: Mapping[str, Audience]
+    destination_type: str
+    target: Mapping[str, str]
+    fingerprint: str
+    source_url: str = field(repr=False)
+    settings: DestinationSettings = field(repr=False)
+
+    def connect(self) -> Destination[DestinationSettings]:
+        """A connector for this sync's target; the caller closes it."""
+        return connector(self.destination_type)(self.settings)
+
+
+def load_setup(app: Zsync, sync_id: str) -> SyncSetup:
+    """Look a sync up and resolve its references. ConfigError if anything is unknown, invalid or unset."""
+    loaded = app.catalog.load()
+    catalog = loaded.catalog
+    if sync_id not in catalog.syncs:
+        find_sync(app, sync_id)  # raises if there is none of that id
+        raise ConfigError(f"sync '{sync_id}' cannot run: {loaded.broken[Kind.SYNC, sync_id]}")
+    sync = catalog.syncs[sync_id]
+    audience = catalog.audiences[sync.audience_id]
+    model = catalog.models[audience.model_id]
+    destination = catalog.destinations[sync.destination_id]
+    config = resolve(effective_config(destination, sync), app.environment)
+    settings = parse_settings(destination.type, config)
+    target = {"type": destination.type, **connector(destination.type).target(settings, sync.id)}
+    return SyncSetup(
+        sync=sync,
+        audience=audience,
+        model=model,
+        audiences=catalog.audiences,
+        destination_type=destination.type,
+        target=target,
+        fingerprint=_fingerprint(target),
+        source_url=resolve(catalog.sources[model.source_id].url, app.environment),
+        settings=settings,
+    )
+
+
+def _fingerprint(target: Mapping[str, str]) -> str:
+    """A short stable hash of a target."""
+    return hashlib.sha256(json.dumps(dict(target), sort_keys=True).encode()).hexdigest()[:32]

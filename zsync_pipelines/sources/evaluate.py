@@ -1,0 +1,142 @@
+"""Evaluate an audience inside its source: from a filter tree to Arrow batches of entity keys and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+
+from zsync_pipelines.domain.config import Audience, Model
+from zsync_pipelines.domain.filters import FilterTree
+from zsync_pipelines.domain.keys import KEY, KeyType
+from zsync_pipelines.errors import ConfigError, Problem, SourceError
+from zsync_pipelines.sources.compile import Compiled, ModelCompiler
+from zsync_pipelines.sources.session import Session
+from zsync_pipelines.sources.statement import render
+from zsync_pipelines.sources.types import key_text, normalise
+
+PREFIX = "c:"
+"""Before the name of every column but the key, so that none can clash with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRequest:
+    """What to evaluate: a tree over a model, with columns or traits wanted beside the key, as of an aware moment.
+
+    `audiences` are those that the tree may name.
+    """
+
+    model: Model
+    tree: FilterTree
+    columns: tuple[str, ...]
+    as_of: datetime
+    audiences: Mapping[str, Audience]
+
+
+class Evaluation:
+    """An audience about to be read. `schema`: `entity_key` (text), then each column under `c:` and its name.
+
+    The statement runs once `batches` is read. Use it as a context manager, or call `close`.
+    """
+
+    def __init__(self, session: Session, compiled: Compiled) -> None:
+        self._session, self._compiled = session, compiled
+        columns = [pa.field(PREFIX + output.name, output.arrow) for output in compiled.outputs]
+        self.schema: pa.Schema = pa.schema([pa.field(KEY, pa.string()), *columns])
+        self.key_type: KeyType = compiled.key_type
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows, once, a bounded number at a time; duplicate and null keys as they are in the source.
+
+        SourceError, also midway, if the source fails: what came before is then no audience.
+        """
+        for batch in self._session.batches(render(self._compiled.select, self._session.dialect)):
+            key, outputs = self._compiled.key, self._compiled.outputs
+            arrays = [key_text(batch.column(0), self.key_type, key.arrow, key.name)]
+            for position, output in enumerate(outputs, start=1):
+                arrays.append(normalise(batch.column(position), output.arrow, output.name))
+            yield pa.record_batch(arrays, schema=self.schema)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def evaluate(url: str, request: EvaluationRequest) -> Evaluation:
+    """Compile and prepare to read. ConfigError for faults of the configuration, SourceError for those of the source."""
+    session = Session(url)
+    try:
+        return Evaluation(session, _compile(session, request))
+    except BaseException:
+        session.close()
+        raise
+
+
+def compile_sql(url: str, request: EvaluationRequest) -> str:
+    """The statement that `evaluate` would run, and its parameters as comments."""
+    with Session(url) as session:
+        return str(render(_compile(session, request).select, session.dialect))
+
+
+def check_model(url: str, model: Model) -> list[Problem]:
+    """Every fault of a model that its source can tell, by key path. SourceError if the source does not answer."""
+    path = f"models.{model.id}"
+    with Session(url) as session:
+        compilers: list[ModelCompiler] = []
+        made = f"{path}.{'table' if model.query is None else 'query'}"
+        problems = _try(made, lambda: compilers.append(_compiler(session, model)))
+        for compiler in compilers:
+            problems += compiler.shadowed()
+            key_problems = _try(f"{path}.entity_key", compiler.key_type)
+            problems += key_problems
+            if not key_problems:  # events join to the key
+                problems += _check_events(compiler, model, path)
+    return list(dict.fromkeys(problems))
+
+
+def _check_events(compiler: ModelCompiler, model: Model, path: str) -> list[Problem]:
+    problems: list[Problem] = []
+    broken: set[str] = set()
+    for name, event in model.events.items():
+        place = f"{path}.events.{name}.{'table' if event.query is None else 'query'}"
+        found = _try(place, partial(compiler.check_event, name))
+        problems += found
+        broken.update({name} if found else ())
+    for name, trait in model.traits.items():
+        if trait.event not in broken:
+            problems += _try(f"{path}.traits.{name}", partial(compiler.check_trait, name))
+    return problems
+
+
+def _try(path: str, check: Callable[[], Any]) -> list[Problem]:
+    """What a check finds wrong; `path` is where faults of the source belong."""
+    try:
+        check()
+    except ConfigError as error:
+        return list(error.problems)
+    except SourceError as error:
+        return [Problem(path, str(error))]
+    return []
+
+
+def _compile(session: Session, request: EvaluationRequest) -> Compiled:
+    compiler = ModelCompiler(request.model, request.as_of, request.audiences, session.relation)
+    return compiler.compile(request.tree, request.columns)
+
+
+def _compiler(session: Session, model: Model) -> ModelCompiler:
+    """A compiler to check a model with; no check depends on the time or on audiences."""
+    return ModelCompiler(model, datetime.now(UTC), {}, session.relation)

@@ -1,0 +1,91 @@
+"""Tables and queries that a model names, with the columns that the source says they have."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from zsync_pipelines.errors import ConfigError, Problem
+from zsync_pipelines.sources.types import ColumnType, Family
+
+_NAME_PARTS = re.compile(r'"(?:[^"]|"")+"|[^."]+')
+_MANY_COLUMNS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A value of each row, and its type."""
+
+    value: sa.ColumnElement[Any]
+    type: ColumnType
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table or query under an alias. `what` names it in messages, such as `model 'customers'`."""
+
+    what: str
+    source: sa.FromClause
+    types: Mapping[str, ColumnType]
+    scale_of: Callable[[str], int] = field(compare=False)
+    """The most digits after the point in a decimal column whose type does not say."""
+
+    def raw(self, name: str) -> sa.ColumnElement[Any]:
+        """A column as it stands in the source: what joins and groups go by."""
+        return self.source.c[name]
+
+    def field(self, name: str, path: str) -> Field:
+        """A column as it compares and reads. ConfigError at `path` if there is none of that name."""
+        known = self.types.get(name)
+        if known is None:
+            raise ConfigError([Problem(path, f"{self.what} has no column '{name}'; {suggest(name, self.types)}")])
+        column = self.raw(name)
+        if known.family in (Family.TEXT, Family.UUID, Family.JSON):
+            return Field(sa.cast(column, sa.Text()) if known.as_text else column, known)
+        return Field(column, known)
+
+    def sized(self, name: str, path: str) -> Field:
+        """As `field`, with the scale of a decimal found from the data where its type does not say."""
+        found = self.field(name, path)
+        if found.type.family is Family.DECIMAL and found.type.scale is None:
+            return Field(found.value, ColumnType(Family.DECIMAL, found.type.native, self.scale_of(name)))
+        return found
+
+
+def origin(table: str | None, query: str | None, columns: Iterable[str], alias: str, dialect: sa.Dialect) -> Any:
+    """The FROM clause of a table (`schema.table`, each part quoted as needed) or a query (as it stands)."""
+    if query is not None:
+        # Without the escapes SQLAlchemy would take `:name` in the user's SQL for a parameter. The line breaks keep a
+        # closing comment from swallowing the parenthesis.
+        body = query.strip().rstrip(";").replace(":", "\\:")
+        return sa.text(f"\n{body}\n").columns(*(sa.column(name) for name in columns)).subquery(alias)
+    if table is None:
+        raise ConfigError("give either 'table' or 'query'")
+    *schema, name = name_parts(table)
+    quote = dialect.identifier_preparer.quote
+    qualifier = sa.quoted_name(".".join(quote(part) for part in schema), quote=False) if schema else None
+    return sa.table(name, *(sa.column(column) for column in columns), schema=qualifier).alias(alias)
+
+
+def name_parts(table: str) -> list[str]:
+    """The parts of a dotted name; a part that holds a dot is written in double quotes."""
+    parts = _NAME_PARTS.findall(table)
+    if ".".join(parts) != table:
+        raise ConfigError(f"'{table}' is no table name; write table or schema.table")
+    return [part[1:-1].replace('""', '"') if part.startswith('"') else part for part in parts]
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """What to write instead of an unknown name."""
+    names = list(known)
+    folded = {option.casefold(): option for option in names}
+    near = [folded[match] for match in difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)]
+    if near:
+        return "did you mean " + " or ".join(f"'{option}'" for option in near) + "?"
+    shown = ", ".join(names[:_MANY_COLUMNS]) + (", ..." if len(names) > _MANY_COLUMNS else "")
+    return f"there are: {shown or 'none'}"

@@ -1,0 +1,104 @@
+"""The databases that every test of sources runs on: how each is made, and what it calls its types."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import psycopg
+import sqlalchemy as sa
+
+COMMON = {
+    "integer": "BIGINT",
+    "small": "SMALLINT",
+    "decimal": "NUMERIC(10,2)",
+    "float": "DOUBLE PRECISION",
+    "text": "VARCHAR(200)",
+    "boolean": "BOOLEAN",
+    "date": "DATE",
+    "naive": "TIMESTAMP",
+    "zoned": "TIMESTAMP WITH TIME ZONE",
+    "uuid": "UUID",
+}
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One database. `lacks` names what it cannot hold."""
+
+    name: str
+    url: str
+    lacks: frozenset[str] = field(default_factory=frozenset)
+
+    def create(self, table: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
+        """A table with these columns (name to type, of `COMMON` or the database's own) and rows."""
+        names = ", ".join(_quote(name) for name in columns)
+        declared = ", ".join(f"{_quote(name)} {COMMON.get(kind, kind)}" for name, kind in columns.items())
+        target = ".".join(_quote(part) for part in table.split("\x00"))
+        mark = "%s" if self.name == "postgresql" else "?"
+        self.run(f"CREATE TABLE {target} ({declared})")
+        if rows:
+            marks = ", ".join(mark for _ in columns)
+            into = f"{target} ({names})"
+            into = into.replace("%", "%%") if self.name == "postgresql" else into
+            self.run(f"INSERT INTO {into} VALUES ({marks})", rows)
+
+    def run(self, sql: str, rows: Sequence[Sequence[Any]] | None = None) -> None:
+        """Execute as the owner of the data would, once per row if there are any."""
+        url = sa.make_url(self.url)
+        if self.name == "duckdb":
+            with duckdb.connect(str(url.database)) as connection:
+                connection.execute("SET TimeZone = 'UTC'")
+                connection.executemany(sql, [list(row) for row in rows]) if rows else connection.execute(sql)
+        elif self.name == "sqlite":
+            connection = sqlite3.connect(str(url.database))
+            with connection:
+                if rows:
+                    connection.executemany(sql, [[_sqlite(value) for value in row] for row in rows])
+                else:
+                    connection.execute(sql)
+            connection.close()
+        else:
+            plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+            with psycopg.connect(plain) as server, server.cursor() as cursor:
+                if rows:
+                    cursor.executemany(sql, rows)
+                else:
+                    cursor.execute(sql)
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _sqlite(value: Any) -> Any:
+    """As Python programs keep such values in SQLite."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(sep=" ") if value.tzinfo else value.isoformat(sep=" ")
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return str(value) if isinstance(value, date | UUID) else value
+
+
+def backend(name: str, folder: Path, postgres: sa.URL) -> Iterator[Backend]:
+    """A new database of that kind."""
+    if name == "duckdb":
+        yield Backend(name, f"duckdb:///{folder / 'source.duckdb'}")
+    elif name == "sqlite":
+        yield Backend(name, f"sqlite:///{folder / 'source.db'}", frozenset({"nan", "schemas", "uuid type", "hugeint"}))
+    else:
+        database = folder.name.replace("-", "_").lower()
+        admin = sa.create_engine(postgres, isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            connection.execute(sa.text(f'CREATE DATABASE "{database}"'))
+        yield Backend(name, postgres.set(database=database).render_as_string(hide_password=False))
+        with admin.connect() as connection:
+            connection.execute(sa.text(f'DROP DATABASE "{database}" WITH (FORCE)'))
+        admin.dispose()

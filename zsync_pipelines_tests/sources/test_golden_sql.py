@@ -1,0 +1,89 @@
+"""The SQL of some trees, kept as files: a change of it is seen in review.
+
+`ZSYNC_GOLDEN=write pytest ...` writes the files anew.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from zsync_pipelines.sources.evaluate import compile_sql
+from zsync_pipelines_tests.sources.asking import audience, event, group, model, prop, request
+from zsync_pipelines_tests.sources.backends import Backend, backend
+
+FOLDER = Path(__file__).parents[1] / "golden" / "sql"
+CUSTOMERS = model(
+    "customers",
+    key="customer_id",
+    events={"purchases": {"table": "purchases", "foreign_key": "customer_id", "timestamp": "purchased_at"}},
+    traits={
+        "spend_90d": {"event": "purchases", "aggregate": "sum", "column": "amount", "within_days": 90, "decimals": 2},
+        "orders_90d": {"event": "purchases", "aggregate": "count", "within_days": 90},
+        "mean_weight": {"event": "purchases", "aggregate": "avg", "column": "weight", "decimals": 1},
+        "last_shop": {"event": "purchases", "aggregate": "last", "column": "shop"},
+    },
+)
+TREES: dict[str, tuple[dict[str, Any], tuple[str, ...], dict[str, Any]]] = {
+    "properties": (
+        group(
+            "and",
+            prop("country", "in", ["US", "CA"]),
+            prop("name", "contains", "100%_"),
+            group("not", prop("born", "between", ["1980-01-01", "1989-12-31"])),
+            prop("balance", "greater_than", 9.99),
+            prop("signed_up", "within_last_days", 30),
+            group("or", prop("subscribed", "is_true"), prop("email", "is_null")),
+        ),
+        ("email", "Full Name"),
+        {},
+    ),
+    "event_and_traits_share_a_window": (
+        event("purchases", "at_least", 1, within_days=90),
+        ("email", "spend_90d", "orders_90d"),
+        {},
+    ),
+    "where_not_and_audience": (
+        group(
+            "and",
+            group("not", event("purchases", "at_least", 1, where=prop("shop", "starts_with", "out"))),
+            audience("big_spenders"),
+            audience("europeans", "not_in"),
+        ),
+        ("mean_weight", "last_shop"),
+        {"big_spenders": prop("spend_90d", "greater_than_or_equal", 500), "europeans": prop("country", "equals", "DE")},
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=["duckdb", pytest.param("postgresql", marks=pytest.mark.postgres), "sqlite"])
+def shop(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres_server: sa.URL
+) -> Iterator[Backend]:
+    for source in backend(request.param, tmp_path_factory.mktemp("golden"), postgres_server):
+        customers = {
+            "customer_id": "integer", "email": "text", "name": "text", "Full Name": "text", "country": "text",
+            "born": "date", "balance": "decimal", "signed_up": "zoned", "subscribed": "boolean",
+        }  # fmt: skip
+        source.create("customers", customers, [])
+        purchases = {
+            "customer_id": "integer", "purchased_at": "naive", "amount": "decimal", "weight": "float", "shop": "text",
+        }  # fmt: skip
+        source.create("purchases", purchases, [])
+        yield source
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_sql_is_as_kept(shop: Backend, name: str) -> None:
+    tree, columns, audiences = TREES[name]
+    path = FOLDER / shop.name / f"{name}.sql"
+    text = compile_sql(shop.url, request(CUSTOMERS, tree, columns, audiences=audiences)) + "\n"
+    if os.environ.get("ZSYNC_GOLDEN") == "write":
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert text == path.read_text()

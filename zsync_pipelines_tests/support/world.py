@@ -1,0 +1,125 @@
+"""A small world for tests of whole runs: a DuckDB source, one sync, and a SQLite table as its destination.
+
+Everything is real: files on disk, SQL in the source, transactions at the destination. Only the clock is ours.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import yaml
+
+from zsync_pipelines.domain.run import RunOptions, SyncRun
+from zsync_pipelines.errors import ZsyncError
+from zsync_pipelines.service.apply import ApplyReport, apply_paths
+from zsync_pipelines.service.bootstrap import Zsync, open_zsync
+from zsync_pipelines.service.plan import PlanReport, plan_sync
+from zsync_pipelines.service.run_sync import run_sync
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+SYNC = "people_to_table"
+
+
+class World:
+    """One source table `people` (id, active, and fields), one audience (who is active), one sync."""
+
+    def __init__(self, folder: Path, key_sql: str = "BIGINT", env: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.key_sql = key_sql
+        self.now = START
+        self.source = folder / "source.duckdb"
+        self.table = folder / "destination.db"
+        self.env = {"ZSYNC_HOME": str(folder / "home"), **(env or {})}
+        self.config: dict[str, Any] = {
+            "sources": {"shop": {"url": f"duckdb:///{self.source}"}},
+            "models": {"people": {"source": "shop", "table": "people", "entity_key": "id"}},
+            "audiences": {
+                "active": {
+                    "model": "people",
+                    "filter_tree": {
+                        "type": "condition",
+                        "condition_type": "property",
+                        "column": "active",
+                        "operator": "is_true",
+                    },
+                }
+            },
+            "destinations": {
+                "table": {"type": "sql", "config": {"url": f"sqlite:///{self.table}", "table": "contacts"}}
+            },
+            "syncs": {
+                SYNC: {
+                    "audience": "active",
+                    "destination": "table",
+                    "sync_mode": "mirror",
+                    "field_mapping": [{"source_column": "email", "destination_field": "email"}],
+                }
+            },
+        }
+
+    @property
+    def sync(self) -> dict[str, Any]:
+        """The sync's configuration; change it, then `apply`."""
+        found: dict[str, Any] = self.config["syncs"][SYNC]
+        return found
+
+    def open(self) -> Zsync:
+        """zsync in this world, with its clock."""
+        return replace(open_zsync(self.env), clock=self._tick)
+
+    def people(self, rows: Mapping[Any, Any] | list[tuple[Any, Any]], fields: str = "email VARCHAR") -> None:
+        """Replace the source: an active person per key. A value is an e-mail, or a tuple of the fields' values."""
+        pairs = list(rows.items()) if isinstance(rows, Mapping) else rows
+        with duckdb.connect(str(self.source)) as connection:
+            connection.execute(f"CREATE OR REPLACE TABLE people (id {self.key_sql}, {fields}, active BOOLEAN)")
+            for key, value in pairs:
+                values = [key, *(value if isinstance(value, tuple) else (value,)), True]
+                connection.execute(f"INSERT INTO people VALUES ({', '.join('?' * len(values))})", values)
+
+    def apply(self) -> ApplyReport:
+        """Apply the configuration as it stands."""
+        file = self.folder / "config.yaml"
+        file.write_text(yaml.safe_dump(self.config))
+        return apply_paths(self.open(), [file], prune=True)
+
+    def run(self, **options: Any) -> SyncRun:
+        """Run the sync; an aborted run is returned as history has it."""
+        self.apply()
+        app = self.open()
+        try:
+            return run_sync(app, SYNC, RunOptions(**options))
+        except ZsyncError:
+            return app.runs.recent(SYNC, 1)[0]
+
+    def plan(self, **options: Any) -> PlanReport:
+        """The dry run."""
+        self.apply()
+        return plan_sync(self.open(), SYNC, RunOptions(**options))
+
+    def held(self, table: str = "contacts", key: str = "id", columns: str = "email") -> dict[Any, Any]:
+        """What the destination holds, by key; empty if it has no such table."""
+        with sqlite3.connect(self.table) as connection:
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [table]).fetchone():
+                return {}
+            rows = connection.execute(f"SELECT {key}, {columns} FROM {table}").fetchall()
+        return {row[0]: row[1] if len(row) == 2 else row[1:] for row in rows}
+
+    def at_destination(self, statement: str) -> None:
+        """Somebody else changes the destination."""
+        with sqlite3.connect(self.table) as connection:
+            connection.executescript(statement)
+
+    def _tick(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+def changes(run: SyncRun) -> tuple[int, int, int]:
+    """Adds, removes and updates that the destination accepted."""
+    return run.counts.added, run.counts.removed, run.counts.updated
