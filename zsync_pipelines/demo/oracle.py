@@ -36,6 +36,8 @@ def table_keys(database: Path, table: str) -> set[int]:
 def replay_files(folder: Path) -> Rows:
     """What somebody has who applied every run's files in order: adds and updates put rows, removes take them."""
     held: Rows = {}
+    if not folder.is_dir():
+        return held
     for run in sorted(path for path in folder.iterdir() if (path / "manifest.json").is_file()):
         for name in ("adds", "updates", "removes"):
             file = run / f"{name}.csv"

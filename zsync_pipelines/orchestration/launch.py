@@ -24,8 +24,8 @@ telemetry: {{enabled: false}}
 storage: {{sqlite: {{base_dir: {home}/storage}}}}
 """
 
-_QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
-"""Dagster's own lines about each step are in its event log; on a terminal they would hide ours."""
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Dagster's own lines about each step, and failures that we report ourselves, are in its event log."""
 
 
 def launch_sync(

@@ -1,0 +1,1 @@
+"""Measurements, as commands. Compare ratios within one run only: absolute times move with the machine."""

@@ -1,0 +1,143 @@
+"""Apply a batch to the table, inside a transaction: set-based SQL over the staged rows, the same for every database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from zsync_pipelines.destinations.sql.backend import STAGED, Backend, Column, Place, Table
+from zsync_pipelines.destinations.sql.records import Records
+from zsync_pipelines.destinations.text import canonical_text
+from zsync_pipelines.domain.capabilities import FieldType
+from zsync_pipelines.domain.delivery import FIELD_PREFIX, MAYBE_THERE, Batch, Op, Receipt, Rejection
+from zsync_pipelines.domain.keys import KEY, KeyType
+from zsync_pipelines.errors import TargetMissingError
+
+IS_MEMBER = "is_member"
+ROW_EXISTS = "row exists"
+
+
+@dataclass
+class Applier:
+    """Knows the table as it was when the run began. `flags`: removed rows stay, with `is_member` false."""
+
+    db: Backend
+    records: Records
+    place: Place
+    table: Table
+    key_column: str
+    flags: bool
+    adopt: bool
+    expects_strangers: bool = False
+    """Whether a batch of this run met a row that exists already: then the fast way in is not tried again."""
+
+    def apply(self, batch: Batch) -> Receipt:
+        """Apply a batch and return its receipt. The database's errors are the caller's to judge."""
+        frame = pl.DataFrame(batch.table)
+        match batch.op:
+            case Op.ADD:
+                return self._add(batch, frame)
+            case Op.UPDATE:
+                self._stage(frame, batch.fields, batch.key_type)
+                self._put(batch)
+            case Op.REMOVE:
+                self._stage(frame, [], batch.key_type)
+                self._remove(batch)
+        return batch.accept_all()
+
+    def _add(self, batch: Batch, frame: pl.DataFrame) -> Receipt:
+        maybe = MAYBE_THERE in frame.columns and bool(frame[MAYBE_THERE].any())
+        if not (maybe or self.expects_strangers or self.records.any_adopted(batch.sync_id)):
+            values = self._values(frame, batch.fields, batch.key_type)
+            flag = [pl.lit(value=True).alias(IS_MEMBER)] if self.flags else []
+            if self.db.insert_new(self._target, self._columns(batch.fields), frame.select(*values, *flag)):
+                return batch.accept_all()
+            self.expects_strangers = True
+        self._stage(frame, batch.fields, batch.key_type)
+        strangers = f"{STAGED} AS s JOIN {self._target} AS t ON t.{self._key} = s.k WHERE NOT s.maybe_there"
+        if self.flags:
+            strangers += f" AND (t.{self.db.quote(IS_MEMBER)} IS NULL OR t.{self.db.quote(IS_MEMBER)})"
+        refused: list[str] = []
+        if self.adopt:
+            self.records.adopt(batch.sync_id, strangers)
+        else:
+            refused = [key for (key,) in self.db.execute(f"SELECT s.entity_key FROM {strangers}")]
+        if refused:
+            chosen = f"SELECT s.entity_key FROM {strangers}"
+            self.db.execute(f"DELETE FROM {STAGED} WHERE entity_key IN ({chosen})")
+        self._put(batch)
+        return batch.accept_except(Rejection(key, ROW_EXISTS) for key in refused)
+
+    def _put(self, batch: Batch) -> None:
+        """Update the staged rows that exist, insert the others. Not an upsert statement: that would ask for columns
+        that only new rows need."""
+        pairs = [f"{self._column(name)} = s.c{n}" for n, name in enumerate(batch.fields)]
+        pairs += [f"{self.db.quote(IS_MEMBER)} = TRUE"] if self.flags else []
+        if pairs:
+            self.db.execute(
+                f"UPDATE {self._target} AS t SET {', '.join(pairs)} FROM {STAGED} AS s WHERE t.{self._key} = s.k"
+            )
+        new = f"{STAGED} AS s WHERE NOT EXISTS (SELECT 1 FROM {self._target} AS t WHERE t.{self._key} = s.k)"
+        self.records.forget(batch.sync_id, new)  # a row that the sync puts there is its own
+        values = ["s.k", *(f"s.c{n}" for n in range(len(batch.fields))), *(["TRUE"] if self.flags else [])]
+        columns = ", ".join(self._columns(batch.fields))
+        self.db.execute(f"INSERT INTO {self._target} ({columns}) SELECT {', '.join(values)} FROM {new}")
+
+    def _remove(self, batch: Batch) -> None:
+        chosen = f"{self._key} IN (SELECT k FROM {STAGED})"
+        if self.flags:
+            # The adoption is kept: the row stays, and so does the promise never to delete it.
+            self.db.execute(f"UPDATE {self._target} SET {self.db.quote(IS_MEMBER)} = FALSE WHERE {chosen}")
+            return
+        if self.records.any_adopted(batch.sync_id):
+            self.records.unstage_adopted(batch.sync_id)
+        self.db.execute(f"DELETE FROM {self._target} WHERE {chosen}")
+
+    def _stage(self, frame: pl.DataFrame, fields: Sequence[str], key_type: KeyType) -> None:
+        names = [self._key, *(self._column(name) for name in fields)]
+        aliases = ["k", *(f"c{n}" for n in range(len(fields)))]
+        chosen = ", ".join(f"{name} AS {alias}" for name, alias in zip(names, aliases, strict=True))
+        text, boolean = self.db.types[FieldType.TEXT], self.db.types[FieldType.BOOLEAN]
+        definition = (
+            f"SELECT {chosen}, CAST(NULL AS {text}) AS entity_key, CAST(NULL AS {boolean}) AS maybe_there "
+            f"FROM {self._target} LIMIT 0"
+        )
+        maybe = pl.col(MAYBE_THERE).fill_null(value=False) if MAYBE_THERE in frame.columns else pl.lit(value=False)
+        values = self._values(frame, fields, key_type)
+        self.db.stage(definition, frame.select(*values, pl.col(KEY), maybe.alias(MAYBE_THERE)))
+
+    def _values(self, frame: pl.DataFrame, fields: Sequence[str], key_type: KeyType) -> list[pl.Expr]:
+        """Key and fields as the target's columns take them."""
+        key = pl.col(KEY)
+        if key_type is KeyType.INTEGER and self._found(self.key_column).family is not FieldType.TEXT:
+            key = key.cast(pl.Int64)
+        columns = [key.alias("k")]
+        for number, name in enumerate(fields):
+            source = FIELD_PREFIX + name
+            is_text = self._found(name).family is FieldType.TEXT
+            value = canonical_text(source, frame.schema[source]) if is_text else pl.col(source)
+            columns.append(value.alias(f"c{number}"))
+        return columns
+
+    def _columns(self, fields: Sequence[str]) -> list[str]:
+        flag = [self.db.quote(IS_MEMBER)] if self.flags else []
+        return [self._key, *(self._column(name) for name in fields), *flag]
+
+    def _found(self, name: str) -> Column:
+        found = self.table.columns.get(self.db.fold(name))
+        if found is None:
+            raise TargetMissingError(f"table {self.place} has no column '{name}'; add it, or correct the field mapping")
+        return found
+
+    def _column(self, name: str) -> str:
+        return self.db.quote(self._found(name).name)
+
+    @property
+    def _key(self) -> str:
+        return self._column(self.key_column)
+
+    @property
+    def _target(self) -> str:
+        return self.db.quoted(self.place)

@@ -1,0 +1,189 @@
+"""The `sql` connector: a batch and its receipt are one transaction at the destination."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from zsync_pipelines.destinations.sql.apply import Applier
+from zsync_pipelines.destinations.sql.backend import Backend, Place, Table
+from zsync_pipelines.destinations.sql.records import Records
+from zsync_pipelines.destinations.sql.rights import check_rights
+from zsync_pipelines.destinations.sql.settings import SqlSettings, split_table, target_of
+from zsync_pipelines.destinations.sql.shape import Target
+from zsync_pipelines.domain.capabilities import Capabilities, TargetFields
+from zsync_pipelines.domain.delivery import Batch, Op, Receipt
+from zsync_pipelines.domain.destination import CheckStatus, CheckStep, Destination, SyncShape
+from zsync_pipelines.errors import ConfigError, DestinationError
+
+BATCH_ROWS = 100_000
+
+
+class SqlDestination(Destination[SqlSettings]):
+    """A table in SQLite, DuckDB or PostgreSQL."""
+
+    type = "sql"
+    settings_type = SqlSettings
+    capabilities = Capabilities(operations=frozenset(Op), max_batch_rows=BATCH_ROWS, keeps_receipts=True)
+
+    def __init__(self, settings: SqlSettings) -> None:
+        super().__init__(settings)
+        url = settings.parsed_url()
+        self._db = _backend(url.get_backend_name())(url)
+        self._place = Place(*split_table(settings.table, url.get_backend_name()))
+        self._target = Target(self._db, settings, self._place)
+        self._records = Records(self._db, self._place)
+        self._applier: Applier | None = None
+
+    @classmethod
+    def target(cls, settings: SqlSettings, sync_id: str) -> Mapping[str, str]:
+        return target_of(settings)
+
+    def check(self) -> Iterator[CheckStep]:
+        steps = {"connect": self._check_connect, "table": self._check_table, "permission": self._check_permission}
+        for name, step in steps.items():
+            try:
+                with self._explained():
+                    detail = step()
+            except DestinationError as error:
+                yield CheckStep(name, CheckStatus.FAILED, str(error))
+                return
+            yield CheckStep(name, CheckStatus.OK, detail)
+
+    def fields(self, shape: SyncShape) -> TargetFields:
+        key_column = self._key_column(shape)
+        self._target.check_names(shape, key_column)
+        with self._explained():
+            table = self._existing()
+        if table is None:
+            return self._target.fields_when_made(shape)
+        return self._target.fields_of(table, shape, key_column)
+
+    def open(self, shape: SyncShape, run_id: str) -> None:
+        key_column = self._key_column(shape)
+        self._target.check_names(shape, key_column)
+        with self._explained():
+            self._existing()  # before a file is made
+        with self._explained(), self._db.transaction():
+            self._records.prepare()
+            if self._db.describe(self._place) is None:
+                self._db.execute(self._target.definition(shape, key_column))
+            table = self._db.describe(self._place)
+        if table is None:
+            raise self._target.missing()
+        self._target.check_flag(table)
+        self._target.check_key(table, key_column)
+        self._applier = Applier(
+            db=self._db,
+            records=self._records,
+            place=self._place,
+            table=table,
+            key_column=key_column,
+            flags=self.settings.flags,
+            adopt=self.settings.adopt,
+        )
+
+    def send(self, batch: Batch) -> Receipt:
+        if self._applier is None:
+            raise DestinationError("the connector was not opened before a batch was sent; this is a bug in zsync")
+        try:
+            with self._db.transaction():
+                receipt = self._records.find(batch)
+                if receipt is None:
+                    receipt = self._applier.apply(batch)
+                    self._records.store(batch, receipt)
+        except self._db.errors as error:
+            refusal = self._db.refusal(error)
+            if refusal is None:
+                raise self._db.explain(error) from None
+            return batch.reject_all(refusal.reason, permanent=refusal.permanent)
+        return receipt
+
+    def lookup(self, batch: Batch) -> Receipt | None:
+        never = batch.reject_all("never arrived", permanent=False)
+        with self._explained():
+            if not self._db.connect(writing=False) or not self._records.exist():
+                return never
+            with self._db.reading():
+                return self._records.find(batch) or never
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _key_column(self, shape: SyncShape) -> str:
+        return self.settings.key_column or shape.key_name
+
+    def _existing(self) -> Table | None:
+        """The table, or None if it is to be made. TargetMissingError if it can be neither."""
+        if self._db.connect(writing=False):
+            table = self._db.describe(self._place)
+            if table is not None:
+                return table
+            if not self._db.schema_exists(self._place.schema):
+                raise self._target.missing_schema()
+        if not self.settings.create_table:
+            raise self._target.missing()
+        return None
+
+    def _check_connect(self) -> str:
+        exists = self._db.connect(writing=False)
+        return self._db.describe_self() + ("" if exists else ", which the first run creates")
+
+    def _check_table(self) -> str:
+        table = self._existing()
+        if table is None:
+            return f"the first run creates table {self._place}"
+        self._target.check_flag(table)
+        if self.settings.key_column is not None:
+            self._target.check_key(table, self.settings.key_column)
+        return f"table {self._place} is there"
+
+    def _check_permission(self) -> str:
+        return check_rights(self._db, self._place, self.settings)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn the driver's errors into ours, which never hold a value of a row."""
+        try:
+            yield
+        except self._db.errors as error:
+            refusal = self._db.refusal(error)
+            if refusal is not None:
+                raise DestinationError(f"{self._db.describe_self()}: {refusal.reason}") from None
+            raise self._db.explain(error) from None
+
+
+def _backend(name: str) -> type[Backend]:
+    """The database's implementation; drivers are heavy and partly extras, so each is imported when it is needed."""
+    try:
+        return _BACKENDS[name]()
+    except ModuleNotFoundError as error:
+        extra = "postgres" if name == "postgresql" else name
+        raise ConfigError(
+            f"the driver of {name} is not installed ({error.name}); pip install 'zsync-pipelines[{extra}]'"
+        ) from None
+
+
+def _sqlite() -> type[Backend]:
+    from zsync_pipelines.destinations.sql.sqlite import SQLiteBackend
+
+    return SQLiteBackend
+
+
+def _duckdb() -> type[Backend]:
+    from zsync_pipelines.destinations.sql.duckdb import DuckDBBackend
+
+    return DuckDBBackend
+
+
+def _postgresql() -> type[Backend]:
+    from zsync_pipelines.destinations.sql.postgresql import PostgreSQLBackend
+
+    return PostgreSQLBackend
+
+
+_BACKENDS: Mapping[str, Callable[[], type[Backend]]] = {
+    "sqlite": _sqlite,
+    "duckdb": _duckdb,
+    "postgresql": _postgresql,
+}

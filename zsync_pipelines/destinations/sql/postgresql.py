@@ -1,0 +1,154 @@
+"""PostgreSQL: rows go by COPY, in text made column-wise; new rows straight into the table, others by way of a
+temporary table and set-based SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, LiteralString, cast
+
+import polars as pl
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+from zsync_pipelines.destinations.sql import postgresql_errors as why
+from zsync_pipelines.destinations.sql.backend import STAGED, Backend, Column, Place, Refusal, Table
+from zsync_pipelines.destinations.sql.postgresql_types import COLUMNS, UNIQUE, column_of
+from zsync_pipelines.destinations.text import all_text
+from zsync_pipelines.domain.capabilities import FieldSpec, FieldType
+from zsync_pipelines.errors import DestinationError, OutcomeUnknownError, UnreachableError
+
+_CONNECT_SECONDS = 15
+_CHUNK_ROWS = 25_000
+"""Rows made into text at a time, so that a wide batch is not held twice."""
+
+_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+"""COPY's text format. Its CSV format would do too, but servers before 18 end the data at a lone `\\.` inside a value."""
+
+
+class PostgreSQLBackend(Backend):
+    """A connection through psycopg, each transaction begun and ended by us."""
+
+    folds_case = False
+    errors: ClassVar[tuple[type[Exception], ...]] = (psycopg.Error,)
+    types = {
+        FieldType.TEXT: "TEXT",
+        FieldType.INTEGER: "BIGINT",
+        FieldType.FLOAT: "DOUBLE PRECISION",
+        FieldType.DECIMAL: "NUMERIC(38, {scale})",
+        FieldType.BOOLEAN: "BOOLEAN",
+        FieldType.DATE: "DATE",
+        FieldType.TIMESTAMP: "TIMESTAMP",
+    }
+    uuid_type = "UUID"
+    text_spec = FieldSpec(allows_nul=False)
+
+    def __init__(self, url: sa.URL) -> None:
+        super().__init__(url)
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+
+    def connect(self, *, writing: bool) -> bool:
+        if self._connection is not None and not self._connection.closed:
+            return True
+        dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+        _, arguments = dialect.create_connect_args(self.url.set(drivername="postgresql+psycopg"))
+        arguments = {"connect_timeout": _CONNECT_SECONDS, "application_name": "zsync", **arguments}
+        try:
+            connection = psycopg.connect(autocommit=True, cursor_factory=psycopg.RawCursor, **arguments)
+        except psycopg.Error as error:
+            raise why.connecting(self.describe_self(), self.redact(str(error))) from None
+        self._connection = connection
+        self.execute("SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET lock_timeout = '60s'")
+        return True
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    @property
+    def _open(self) -> psycopg.Connection[tuple[Any, ...]]:
+        if self._connection is None:
+            raise UnreachableError(f"{self.describe_self()} is not connected")
+        return self._connection
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        # The text is ours: names are quoted, values are parameters.
+        cursor = self._open.execute(cast(LiteralString, sql), parameters or None)
+        return cursor.fetchall() if cursor.description else []
+
+    def mark(self, number: int) -> str:
+        return f"${number}"
+
+    def begin(self) -> None:
+        self.execute("BEGIN")
+
+    def commit(self) -> None:
+        try:
+            self.execute("COMMIT")
+        except psycopg.Error as error:
+            if why.refusal(error) is not None:
+                raise
+            self.close()
+            raise OutcomeUnknownError(
+                f"the connection to {self.describe_self()} was lost during a commit; whether it was applied is asked "
+                "of zsync_receipts when it can be reached again"
+            ) from None
+
+    def lock(self, name: str) -> None:
+        self.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", (name,))
+
+    def describe(self, place: Place) -> Table | None:
+        names = (place.schema, place.name)
+        columns: list[Column] = [column_of(*row) for row in self.execute(COLUMNS, names)]
+        if not columns:
+            return None
+        unique = frozenset(name for (name,) in self.execute(UNIQUE, names))
+        return Table({column.name: column for column in columns}, unique)
+
+    def schema_exists(self, schema: str) -> bool:
+        return bool(self.execute("SELECT 1 FROM pg_namespace WHERE nspname = $1", (schema,)))
+
+    def missing_rights(self, place: Place, rights: Sequence[str]) -> list[str]:
+        table = self.quoted(place)
+        return [r for r in rights if not self.execute("SELECT has_table_privilege($1, $2)", (table, r))[0][0]]
+
+    def can_create(self, schema: str) -> bool:
+        return bool(self.execute("SELECT has_schema_privilege($1, 'CREATE')", (schema,))[0][0])
+
+    def stage(self, definition: str, rows: pl.DataFrame) -> None:
+        self.execute(f"CREATE TEMP TABLE {STAGED} ON COMMIT DROP AS {definition}")
+        self._copy(f"COPY {STAGED} FROM STDIN", rows)
+
+    def insert_new(self, table: str, columns: Sequence[str], rows: pl.DataFrame) -> bool:
+        self.execute("SAVEPOINT zsync_insert")
+        try:
+            self._copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN", rows)
+        except psycopg.errors.UniqueViolation:
+            self.execute("ROLLBACK TO SAVEPOINT zsync_insert")
+            return False
+        return True
+
+    def _copy(self, sql: str, rows: pl.DataFrame) -> None:
+        with self._open.cursor() as cursor, cursor.copy(cast(LiteralString, sql)) as copy:
+            for part in _copy_text(rows):
+                copy.write(part)
+
+    def refusal(self, error: Exception) -> Refusal | None:
+        return why.refusal(error)
+
+    def explain(self, error: Exception) -> DestinationError:
+        return why.explained(error, self.describe_self(), self.redact)
+
+    def describe_self(self) -> str:
+        host = self.url.host or ",".join(self.url.normalized_query.get("host", ())) or "localhost"
+        return f"PostgreSQL database '{self.url.database or ''}' at {host}"
+
+
+def _copy_text(rows: pl.DataFrame) -> Iterator[bytes]:
+    """Rows in COPY's text format."""
+    for part in rows.iter_slices(_CHUNK_ROWS):
+        # Only text can hold what must be escaped.
+        escaped = part.with_columns(pl.selectors.string().str.replace_many(_ESCAPES))
+        text = all_text(escaped).write_csv(include_header=False, separator="\t", quote_style="never", null_value="\\N")
+        yield text.encode()

@@ -1,0 +1,88 @@
+"""PostgreSQL's errors by who must act. Its own texts are not passed on where they may hold a row's values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import psycopg
+
+from zsync_pipelines.destinations.sql.backend import Refusal
+from zsync_pipelines.errors import CredentialsError, DestinationError, TargetMissingError, UnreachableError
+
+_REASONS = {
+    "22001": "too long for the column",
+    "22003": "beyond the range of the column's type",
+    "22P02": "not a value of the column's type",
+    "22007": "not a value of the column's type",
+    "22008": "beyond the range of the column's type",
+    "22021": "holds a character that the database cannot store",
+    "23502": "null in a column that takes none",
+    "23503": "violates a foreign key",
+    "23505": "violates a unique constraint",
+    "23514": "violates a check constraint",
+    "23P01": "violates an exclusion constraint",
+    "54000": "too long for an index",
+    "P0001": "refused by a trigger",
+}
+"""By SQLSTATE (PostgreSQL's manual, appendix A)."""
+
+_ABOUT_ROWS = ("22", "23", "44", "54", "P0")
+_TRY_AGAIN = {
+    "40001": "the database gave the transaction up in favour of another",
+    "40P01": "the database gave the transaction up because of a deadlock",
+    "55P03": "a lock was not free in time",
+    "57014": "the database cancelled the statement",
+}
+_COPY_COLUMN = re.compile(r"^COPY \S+, line \d+, column (?P<column>[^:]+)(: |$)")
+_CREDENTIALS = ("authentication failed", "no password supplied", "no pg_hba.conf entry", "permission denied", "role ")
+
+
+def refusal(error: Exception) -> Refusal | None:
+    """Whether an error was about rows, or one that goes away by itself."""
+    if not isinstance(error, psycopg.Error) or error.sqlstate is None:
+        # psycopg refuses some values by itself, before the server sees them.
+        return Refusal("a value cannot be sent to the database") if isinstance(error, psycopg.DataError) else None
+    if error.sqlstate in _TRY_AGAIN:
+        return Refusal(_TRY_AGAIN[error.sqlstate], permanent=False)
+    if not error.sqlstate.startswith(_ABOUT_ROWS):
+        return None
+    reason = _REASONS.get(error.sqlstate, f"refused by the database (SQLSTATE {error.sqlstate})")
+    return Refusal(reason + _where(error.diag))
+
+
+def _where(diag: psycopg.errors.Diagnostic) -> str:
+    """The constraint or column at fault, by names alone: DETAIL and CONTEXT hold values."""
+    copied = _COPY_COLUMN.match(diag.context or "")
+    column = diag.column_name or (copied["column"] if copied and copied["column"] not in _STAGED else None)
+    if diag.constraint_name:
+        return f" '{diag.constraint_name}'"
+    return f" (column '{column}')" if column else ""
+
+
+_STAGED = ("k", "entity_key", "maybe_there")
+
+
+def connecting(where: str, text: str) -> DestinationError:
+    """A failure to connect. libpq gives only a text."""
+    if "database" in text and "does not exist" in text:
+        return TargetMissingError(f"{where}: there is no such database; create it or correct the url")
+    if any(sign in text for sign in _CREDENTIALS):
+        return CredentialsError(f"{where} refused the login; check user, password and rights ({text})")
+    return UnreachableError(f"{where} cannot be reached ({text})")
+
+
+def explained(error: Exception, where: str, redact: Callable[[str], str]) -> DestinationError:
+    """An error that is not about rows."""
+    if not isinstance(error, psycopg.Error) or error.sqlstate is None:
+        return UnreachableError(f"the connection to {where} was lost ({redact(str(error))}); nothing was applied")
+    text = redact(error.diag.message_primary or "")
+    match error.sqlstate[:2], error.sqlstate:
+        case ("28", _) | (_, "42501" | "25006"):
+            return CredentialsError(f"{where}: {text}; grant it to the user of the url")
+        case ("3D" | "3F", _) | (_, "42P01" | "42703"):
+            return TargetMissingError(f"{where}: {text}; the table is not what it was when the run began, run again")
+        case ("08" | "57", _):
+            return UnreachableError(f"the connection to {where} was lost ({text}); nothing was applied")
+        case _:
+            return DestinationError(f"{where}: {text} (SQLSTATE {error.sqlstate}); nothing was applied")
