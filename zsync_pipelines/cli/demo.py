@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich import box
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -19,10 +21,10 @@ if TYPE_CHECKING:
     from zsync_pipelines.demo.replay import Week
 
 _TITLES = {
-    "active_buyers_to_crm": "CRM table (mirror)",
-    "active_buyers_to_files": "files (mirror)",
-    "big_spenders_to_vips": "VIPs (additive)",
-    "lapsed_out_of_newsletter": "newsletter (subtractive)",
+    "active_buyers_to_crm": "CRM table\n(mirror)",
+    "active_buyers_to_files": "files\n(mirror)",
+    "big_spenders_to_vips": "VIPs\n(additive)",
+    "lapsed_out_of_newsletter": "newsletter\n(subtractive)",
 }
 
 
@@ -51,46 +53,57 @@ def demo(folder: Path, weeks: int, as_json: bool) -> None:
     if as_json:
         print_json([_json(week) for week in replayed])
     else:
-        _print(replayed, folder)
+        _print(replayed, folder, Console())
     if not all(_is_right(week) for week in replayed):
         click.get_current_context().exit(EXIT_ERROR)
 
 
-def _print(weeks: list[Week], folder: Path) -> None:
-    console = Console()
-    table = Table(title="Bought in the last 90 days, week by week: adds / removes / updates, and is it right?")
-    table.add_column("as of")
+def _print(weeks: list[Week], folder: Path, console: Console) -> None:
+    table = Table(title="Bought in the last 90 days, week by week: +added -removed ~updated", box=box.SIMPLE_HEAD)
+    table.add_column("as of", no_wrap=True)
     table.add_column("members", justify="right")
     for title in _TITLES.values():
         table.add_column(title, justify="right")
     for week in weeks:
-        cells = []
-        for sync in _TITLES:
-            counts = week.runs[sync].counts
-            mark = "[green]✓[/]" if week.checks[sync] and week.runs[sync].status is RunStatus.SUCCESS else "[red]✗[/]"
-            cells.append(f"{counts.added} / {counts.removed} / {counts.updated} {mark}")
-        table.add_row(str(week.as_of), str(week.runs["active_buyers_to_crm"].members), *cells)
+        members = week.runs["active_buyers_to_crm"].members
+        table.add_row(str(week.as_of), f"{members:,}", *(_cell(week, sync) for sync in _TITLES))
     console.print(table)
     if all(_is_right(week) for week in weeks):
         console.print(
-            "[green]✓[/] after every run the destination equalled a computation from the purchases alone, which "
-            "shares no code with zsync"
+            "[green]✓[/] After every run the destination equalled a computation from the purchases alone, which shares "
+            "no code with zsync."
         )
     else:
-        console.print("[red]✗[/] some destination is not what it should be; please report this")
+        console.print("[red]✗[/] Some destination is not what it should be; please report this.")
     console.print(
         f"\nWhat it made, in [bold]{folder}[/]:\n"
-        "  zsync.yaml     the configuration: change it, then `zsync apply zsync.yaml`\n"
-        "  shop.duckdb    the warehouse that audiences are evaluated in\n"
-        "  crm.db         the destination tables contacts, vips and newsletter (SQLite)\n"
-        "  exports/       one folder a run: adds, updates, removes and a manifest\n"
-        f"\nGo on:\n"
-        f"  cd {folder} && dagster dev                          the assets, runs and plots, on http://127.0.0.1:3000\n"
-        f"  cd {folder} && zsync runs active_buyers_to_crm      the history\n"
-        f"  cd {folder} && zsync explain active_buyers_to_crm 1 why a customer is there or not",
+        "  zsync.yaml   the configuration: change it, then `zsync apply zsync.yaml`\n"
+        "  shop.duckdb  the warehouse that audiences are evaluated in\n"
+        "  crm.db       the destination tables contacts, vips and newsletter (SQLite)\n"
+        "  exports      one folder a run: adds, updates, removes and a manifest\n"
+        f"\nGo on:{_activation()}\n"
+        f"  cd {folder}\n"
+        "  dagster dev                            assets, runs and plots, on http://127.0.0.1:3000\n"
+        "  zsync runs active_buyers_to_crm        the history\n"
+        "  zsync explain active_buyers_to_crm 1   why a customer is there or not",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _cell(week: Week, sync: str) -> str:
+    """What a run did, and whether its destination is right."""
+    counts = week.runs[sync].counts
+    parts = [f"{sign}{n}" for sign, n in (("+", counts.added), ("-", counts.removed), ("~", counts.updated)) if n]
+    right = week.checks[sync] and week.runs[sync].status is RunStatus.SUCCESS
+    return f"{' '.join(parts) or 'nothing'} {'[green]✓[/]' if right else '[red]✗[/]'}"
+
+
+def _activation() -> str:
+    """How to get the commands on the path, where they are not."""
+    if shutil.which("dagster") is not None:
+        return ""
+    return f"\n  source {Path(sys.prefix) / 'bin' / 'activate'}"
 
 
 def _is_right(week: Week) -> bool:

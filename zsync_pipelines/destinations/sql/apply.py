@@ -17,6 +17,8 @@ from zsync_pipelines.errors import TargetMissingError
 
 IS_MEMBER = "is_member"
 ROW_EXISTS = "row exists"
+NUMBERS = (FieldType.INTEGER, FieldType.DECIMAL)
+_UUID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
 
 @dataclass
@@ -35,25 +37,36 @@ class Applier:
 
     def apply(self, batch: Batch) -> Receipt:
         """Apply a batch and return its receipt. The database's errors are the caller's to judge."""
-        frame = pl.DataFrame(batch.table)
+        frame, rejections = self._fitting(pl.DataFrame(batch.table), batch.key_type)
         match batch.op:
             case Op.ADD:
-                return self._add(batch, frame)
+                rejections += self._add(batch, frame)
             case Op.UPDATE:
                 self._stage(frame, batch.fields, batch.key_type)
                 self._put(batch)
             case Op.REMOVE:
                 self._stage(frame, [], batch.key_type)
                 self._remove(batch)
-        return batch.accept_all()
+        return batch.accept_except(rejections)
 
-    def _add(self, batch: Batch, frame: pl.DataFrame) -> Receipt:
+    def _fitting(self, frame: pl.DataFrame, key_type: KeyType) -> tuple[pl.DataFrame, list[Rejection]]:
+        """The rows whose key the key column holds as it is, and the others. Only text can fail: `007` is no integer."""
+        column, key = self._found(self.key_column), pl.col(KEY)
+        if key_type is not KeyType.TEXT or column.family is FieldType.TEXT or column.holds_anything:
+            return frame, []
+        fits = key.str.contains(_UUID) if column.is_uuid else key.cast(pl.Int64, strict=False).cast(pl.String) == key
+        others = frame.filter(~fits.fill_null(value=False))[KEY].to_list()
+        reason = f"this key is text that the key column ({column.native}) cannot hold"
+        return frame.filter(fits), [Rejection(other, reason) for other in others]
+
+    def _add(self, batch: Batch, frame: pl.DataFrame) -> list[Rejection]:
+        """Insert rows that are new, and refuse or adopt those of strangers."""
         maybe = MAYBE_THERE in frame.columns and bool(frame[MAYBE_THERE].any())
         if not (maybe or self.expects_strangers or self.records.any_adopted(batch.sync_id)):
             values = self._values(frame, batch.fields, batch.key_type)
             flag = [pl.lit(value=True).alias(IS_MEMBER)] if self.flags else []
             if self.db.insert_new(self._target, self._columns(batch.fields), frame.select(*values, *flag)):
-                return batch.accept_all()
+                return []
             self.expects_strangers = True
         self._stage(frame, batch.fields, batch.key_type)
         strangers = f"{STAGED} AS s JOIN {self._target} AS t ON t.{self._key} = s.k WHERE NOT s.maybe_there"
@@ -68,7 +81,7 @@ class Applier:
             chosen = f"SELECT s.entity_key FROM {strangers}"
             self.db.execute(f"DELETE FROM {STAGED} WHERE entity_key IN ({chosen})")
         self._put(batch)
-        return batch.accept_except(Rejection(key, ROW_EXISTS) for key in refused)
+        return [Rejection(key, ROW_EXISTS) for key in refused]
 
     def _put(self, batch: Batch) -> None:
         """Update the staged rows that exist, insert the others. Not an upsert statement: that would ask for columns
@@ -111,7 +124,8 @@ class Applier:
     def _values(self, frame: pl.DataFrame, fields: Sequence[str], key_type: KeyType) -> list[pl.Expr]:
         """Key and fields as the target's columns take them."""
         key = pl.col(KEY)
-        if key_type is KeyType.INTEGER and self._found(self.key_column).family is not FieldType.TEXT:
+        family = self._found(self.key_column).family
+        if family is FieldType.INTEGER or (key_type is KeyType.INTEGER and family is not FieldType.TEXT):
             key = key.cast(pl.Int64)
         columns = [key.alias("k")]
         for number, name in enumerate(fields):

@@ -36,6 +36,16 @@ class Column:
     required: bool = False
     computed: bool = False
 
+    @property
+    def is_uuid(self) -> bool:
+        """Whether it is of a UUID type proper, not of a text type that holds UUIDs."""
+        return self.family is None and self.native.lower() == "uuid"
+
+    @property
+    def holds_anything(self) -> bool:
+        """Whether it takes values of any type as they come (SQLite's columns without a type)."""
+        return self.family is None and not self.spec.types
+
 
 @dataclass(frozen=True, slots=True)
 class Table:

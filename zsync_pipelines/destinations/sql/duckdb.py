@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import duckdb
@@ -39,7 +39,7 @@ class DuckDBBackend(FileBackend):
     """A DuckDB file, opened for the length of a run."""
 
     errors: ClassVar[tuple[type[Exception], ...]] = (duckdb.Error,)
-    types = {
+    types: ClassVar[Mapping[FieldType, str]] = {
         FieldType.TEXT: "VARCHAR",
         FieldType.INTEGER: "BIGINT",
         FieldType.FLOAT: "DOUBLE",

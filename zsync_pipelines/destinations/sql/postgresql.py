@@ -3,8 +3,8 @@ temporary table and set-based SQL."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, LiteralString, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import polars as pl
 import psycopg
@@ -23,7 +23,7 @@ _CHUNK_ROWS = 25_000
 """Rows made into text at a time, so that a wide batch is not held twice."""
 
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
-"""COPY's text format. Its CSV format would do too, but servers before 18 end the data at a lone `\\.` inside a value."""
+"""What COPY's text format escapes. Its CSV format is not used: servers before 18 may end the data at a `\\.` in it."""
 
 
 class PostgreSQLBackend(Backend):
@@ -31,7 +31,7 @@ class PostgreSQLBackend(Backend):
 
     folds_case = False
     errors: ClassVar[tuple[type[Exception], ...]] = (psycopg.Error,)
-    types = {
+    types: ClassVar[Mapping[FieldType, str]] = {
         FieldType.TEXT: "TEXT",
         FieldType.INTEGER: "BIGINT",
         FieldType.FLOAT: "DOUBLE PRECISION",
@@ -50,7 +50,7 @@ class PostgreSQLBackend(Backend):
     def connect(self, *, writing: bool) -> bool:
         if self._connection is not None and not self._connection.closed:
             return True
-        dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+        dialect: sa.Dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
         _, arguments = dialect.create_connect_args(self.url.set(drivername="postgresql+psycopg"))
         arguments = {"connect_timeout": _CONNECT_SECONDS, "application_name": "zsync", **arguments}
         try:
@@ -74,7 +74,7 @@ class PostgreSQLBackend(Backend):
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         # The text is ours: names are quoted, values are parameters.
-        cursor = self._open.execute(cast(LiteralString, sql), parameters or None)
+        cursor = self._open.execute(sql.encode(), parameters or None)
         return cursor.fetchall() if cursor.description else []
 
     def mark(self, number: int) -> str:
@@ -130,7 +130,7 @@ class PostgreSQLBackend(Backend):
         return True
 
     def _copy(self, sql: str, rows: pl.DataFrame) -> None:
-        with self._open.cursor() as cursor, cursor.copy(cast(LiteralString, sql)) as copy:
+        with self._open.cursor() as cursor, cursor.copy(sql.encode()) as copy:
             for part in _copy_text(rows):
                 copy.write(part)
 

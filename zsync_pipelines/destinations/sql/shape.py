@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from zsync_pipelines.destinations.sql.apply import IS_MEMBER
+from zsync_pipelines.destinations.sql.apply import IS_MEMBER, NUMBERS
 from zsync_pipelines.destinations.sql.backend import Backend, Column, Place, Table
 from zsync_pipelines.destinations.sql.settings import SqlSettings
 from zsync_pipelines.destinations.sql.types import integers, spec_of
@@ -18,8 +18,9 @@ from zsync_pipelines.errors import TargetMissingError
 
 _ZONED = " WITH TIME ZONE"
 _KEY_FAMILIES = {
-    KeyType.INTEGER: (FieldType.INTEGER, FieldType.DECIMAL, FieldType.TEXT),
-    KeyType.TEXT: (FieldType.TEXT,),
+    KeyType.INTEGER: (*NUMBERS, FieldType.TEXT),
+    # Digits as text are the same keys as the integers; other text is refused row by row.
+    KeyType.TEXT: (*NUMBERS, FieldType.TEXT),
     KeyType.UUID: (FieldType.TEXT,),
 }
 
@@ -147,18 +148,18 @@ class Target:
                 yield f"'{column.name}'"
 
     def _key_spec(self, key: Column, key_type: KeyType) -> FieldSpec:
-        is_uuid = key_type is KeyType.UUID and key.native.lower() == "uuid"
-        if key.native == "no type" or is_uuid:
-            return integers(64) if key_type is KeyType.INTEGER else FieldSpec()
+        integer = key_type is KeyType.INTEGER
+        if key.holds_anything or (key.is_uuid and not integer):
+            return integers(64) if integer else FieldSpec()
         if key.family not in _KEY_FAMILIES[key_type]:
             raise TargetMissingError(
                 f"column '{key.name}' of table {self.place} is {key.native}, and the entity key is {key_type.value}: "
                 "it cannot hold the keys; correct key_column, or use another table"
             )
-        if key_type is KeyType.INTEGER and key.family is not FieldType.TEXT:
-            low, high = key.spec.minimum, key.spec.maximum
-            return replace(integers(64), **({} if low is None else {"minimum": low, "maximum": high}))
-        return replace(spec_of(FieldType.TEXT, key.spec), nullable=False, minimum=None, maximum=None)
+        if key.family is FieldType.TEXT:
+            return replace(spec_of(FieldType.TEXT, key.spec), nullable=False)
+        low, high = key.spec.minimum, key.spec.maximum
+        return integers(64) if low is None else FieldSpec(minimum=low, maximum=high)
 
 
 def family_of(kind: pa.DataType) -> FieldType | None:

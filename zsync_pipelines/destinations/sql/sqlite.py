@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -49,7 +49,7 @@ class SQLiteBackend(FileBackend):
     """A SQLite file. The connection's transactions are ours: the driver begins none by itself."""
 
     errors: ClassVar[tuple[type[Exception], ...]] = (sqlite3.Error,)
-    types = {
+    types: ClassVar[Mapping[FieldType, str]] = {
         FieldType.TEXT: "TEXT",
         FieldType.INTEGER: "BIGINT",
         FieldType.FLOAT: "DOUBLE PRECISION",
