@@ -47,7 +47,8 @@ class Spill:
             if self._held:
                 yield pl.concat(self._held)
             return
-        self._flush()
+        if self._held:
+            self._flush()
         for writer in self._writers.values():
             writer.close()
         for number in sorted(self._writers):

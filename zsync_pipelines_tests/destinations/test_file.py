@@ -234,7 +234,14 @@ def test_any_float_reads_back(tmp_path_factory: pytest.TempPathFactory, numbers:
 
 
 def test_csv_tells_null_from_empty(tmp_path: Path) -> None:
-    rows = [{"name": None}, {"name": ""}, {"name": "plain"}, {"name": " x"}, {"name": 'a"b'}, {"name": "a,b"}]
+    rows: list[dict[str, Any]] = [
+        {"name": None},
+        {"name": ""},
+        {"name": "plain"},
+        {"name": " x"},
+        {"name": 'a"b'},
+        {"name": "a,b"},
+    ]
     run(destination(tmp_path), shape(), [batch(list("123456"), rows)])
     text = (tmp_path / "vips" / RUN / "adds.csv").read_bytes()
     assert text == b'id,name\n1,\n2,""\n3,plain\n4," x"\n5,"a""b"\n6,"a,b"\n'
