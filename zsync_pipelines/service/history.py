@@ -8,16 +8,18 @@ from typing import Any
 
 import polars as pl
 
-from zsync_pipelines.domain.config import SyncMode
+from zsync_pipelines.domain.config import Sync, SyncMode
 from zsync_pipelines.domain.keys import KEY
 from zsync_pipelines.domain.run import SyncRun, utc_text
 from zsync_pipelines.engine.frames import MEMBER, STATE, State, key_hash
-from zsync_pipelines.errors import NotFoundError
+from zsync_pipelines.errors import NotFoundError, SnapshotError
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.manage import find_sync
+from zsync_pipelines.service.refs import PlanRef
 from zsync_pipelines.service.setup import load_setup
 from zsync_pipelines.service.snapshots import Snapshot
 from zsync_pipelines.store import leases
+from zsync_pipelines.store.frames import FrameFile
 from zsync_pipelines.store.runs import RejectedRow
 from zsync_pipelines.store.snapshots import SnapshotManifest
 
@@ -84,23 +86,58 @@ def explain(app: Zsync, sync_id: str, key: str) -> Explanation:
             sync_id, key, ["This sync has not completed a run for its present destination yet."], {"member": None}
         )
     row = _snapshot_row(app, manifest, key)
-    member = None if row is None else bool(row[MEMBER])
     state = None if row is None else State(row[STATE])
-    sentences = _sentences(setup.sync.sync_mode, member, state, manifest)
+    evaluated = _evaluated(app, manifest, key)
+    member = evaluated.member if row is None else bool(row[MEMBER])
+    sentences = _sentences(setup.sync, member, state, manifest)
+    if evaluated.invalid is not None:
+        sentences.append(f"It could not be sent: {evaluated.invalid}.")
     if refusals:
         last = refusals[0]
         sentences.append(
             f"The destination last refused to {last.op} it on {utc_text(last.last_at)}, attempt {last.attempts}: "
-            f"{last.reason}"
+            f"{last.reason}."
         )
     facts = {
         "member": member,
         "state": None if state is None else state.name.lower(),
+        "invalid": evaluated.invalid,
         "as_of": utc_text(manifest.as_of),
         "snapshot_version": manifest.version,
         "rejections": [refusal.to_json() for refusal in refusals],
     }
     return Explanation(sync_id, key, sentences, facts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Evaluated:
+    """What the last run's own files say of a key. `member` is None if they are no longer kept."""
+
+    member: bool | None = None
+    invalid: str | None = None
+
+
+def _evaluated(app: Zsync, manifest: SnapshotManifest, key: str) -> _Evaluated:
+    stored = app.runs.plan(manifest.run_id)
+    if stored is None:
+        return _Evaluated()
+    plan = PlanRef.from_json(stored)
+    try:
+        with FrameFile(app.storage, plan.invalid_path) as file:
+            invalid = _of_key(file, key)
+        with FrameFile(app.storage, plan.membership.path) as file:
+            member = not _of_key(file, key).is_empty() or not invalid.is_empty()
+    except SnapshotError:
+        return _Evaluated()
+    if invalid.is_empty():
+        return _Evaluated(member)
+    field, reason = invalid.select("field", "reason").row(0)
+    return _Evaluated(member, f"field '{field}' is {reason}" if field else reason)
+
+
+def _of_key(file: FrameFile, key: str) -> pl.DataFrame:
+    wanted = pl.DataFrame({KEY: [key]}).select(key_hash()).item()
+    return file.read(wanted, wanted + 1).filter(pl.col(KEY) == key)
 
 
 def _snapshot_row(app: Zsync, manifest: SnapshotManifest, key: str) -> dict[str, Any] | None:
@@ -110,13 +147,15 @@ def _snapshot_row(app: Zsync, manifest: SnapshotManifest, key: str) -> dict[str,
     return None if rows.is_empty() else rows.row(0, named=True)
 
 
-def _sentences(mode: SyncMode, member: bool | None, state: State | None, manifest: SnapshotManifest) -> list[str]:
+def _sentences(sync: Sync, member: bool | None, state: State | None, manifest: SnapshotManifest) -> list[str]:
     when = f"As of the last run ({utc_text(manifest.as_of)})"
     if state is None:
-        return [
-            f"{when} nothing is known at the destination for this key.",
-            "Either it was not in the audience, or it could not be sent: see the refusals below and `zsync plan`.",
-        ]
+        inside = {
+            True: "it is in the audience, and the destination does not hold it",
+            False: "it is not in the audience, and the destination does not hold it",
+            None: "nothing is known of it at the destination",
+        }[member]
+        return [f"{when} {inside}."]
     inside = "it is in the audience" if member else "it is not in the audience"
     there = {
         State.HELD: "the destination acknowledged holding it",
@@ -129,7 +168,7 @@ def _sentences(mode: SyncMode, member: bool | None, state: State | None, manifes
     if not member and state is not State.KNOWN:
         sentences.append(
             "It stays there: an additive sync removes nobody."
-            if mode is SyncMode.ADDITIVE
+            if sync.sync_mode is SyncMode.ADDITIVE
             else "Its removal is due: it was refused, held by the guard, or not answered."
         )
     return sentences

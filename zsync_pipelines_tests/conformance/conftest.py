@@ -1,0 +1,25 @@
+"""One destination per case, and a PostgreSQL database that the whole module shares."""
+
+from __future__ import annotations
+
+import pytest
+
+from zsync_pipelines_tests.conformance.cases import CASES, Case, Place
+from zsync_pipelines_tests.support.memory import MemoryStore, memory_stores
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case.id)
+def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Case:
+    stores = memory_stores(monkeypatch)
+    stores["unusable"] = MemoryStore(reachable=False)
+    found: Case = request.param
+    return found
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path) -> Place:
+    def postgres() -> str:
+        url = request.getfixturevalue("postgres_server")
+        return url.render_as_string(hide_password=False)
+
+    return Place(tmp_path, postgres)

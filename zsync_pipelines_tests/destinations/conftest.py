@@ -1,0 +1,78 @@
+"""A table in each database that `sql` writes to, with a plain connection to it for looking and meddling."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+import psycopg
+import pyarrow as pa
+import pytest
+
+from zsync_pipelines_tests.support.deliveries import Sender
+
+EMAIL = pa.schema([("email", pa.string())])
+_numbers = itertools.count()
+
+
+class Table(Sender):
+    """A sender to the table `contacts`-and-a-number, which nobody has made yet."""
+
+    backend: str
+
+    @property
+    def name(self) -> str:
+        found: str = self.config["table"]
+        return found
+
+    def sql(self, statement: str, *, commit: bool = True) -> list[tuple[Any, ...]]:
+        """Run statements as somebody else; `{t}` is the table."""
+        statement, url = statement.format(t=self.name), self.config["url"]
+        if self.backend == "postgresql":
+            with psycopg.connect(url, autocommit=True) as pg:
+                cursor = pg.execute(statement.encode())
+                return cursor.fetchall() if cursor.description else []
+        path = url.partition(":///")[2]
+        if self.backend == "duckdb":
+            with duckdb.connect(path) as duck:
+                return duck.execute(statement).fetchall()
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as lite:
+            return lite.execute(statement).fetchall()
+
+    def held(self, columns: str = "id, email") -> list[tuple[Any, ...]]:
+        return self.sql(f"SELECT {columns} FROM {{t}} ORDER BY 1")
+
+
+def make_table(request: pytest.FixtureRequest, backend: str, folder: Any) -> Table:
+    if backend == "postgresql":
+        # libpq's own form: no driver in the name.
+        url = request.getfixturevalue("postgres_url").replace("+psycopg", "")
+    else:
+        url = f"{backend}:///{folder}/crm.{backend}"
+    made = Table("sql", {"url": url, "table": f"contacts{next(_numbers)}"}, EMAIL)
+    made.backend = backend
+    return made
+
+
+@pytest.fixture(params=["sqlite", "duckdb", "postgresql"])
+def table(request: pytest.FixtureRequest, tmp_path) -> Iterator[Table]:
+    yield make_table(request, request.param, tmp_path)
+
+
+@pytest.fixture
+def postgres_table(request: pytest.FixtureRequest, tmp_path) -> Table:
+    return make_table(request, "postgresql", tmp_path)
+
+
+@pytest.fixture
+def sqlite_table(request: pytest.FixtureRequest, tmp_path) -> Table:
+    return make_table(request, "sqlite", tmp_path)
+
+
+@pytest.fixture
+def duckdb_table(request: pytest.FixtureRequest, tmp_path) -> Table:
+    return make_table(request, "duckdb", tmp_path)

@@ -1,0 +1,135 @@
+"""Read back what destinations hold, with none of the connectors' code: other libraries, or the standard one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import sqlite3
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+Held = dict[str, dict[str, Any]]
+
+
+def comparable(rows: dict[str, dict[str, Any]]) -> Held:
+    """Values that compare as they should: NaN equals NaN."""
+    return {key: {name: _comparable(value) for name, value in row.items()} for key, row in rows.items()}
+
+
+def read_sqlite(path: Path, table: str, payload: pa.Schema, where: str = "1=1") -> Held:
+    with sqlite3.connect(path) as connection:
+        return _read(connection.execute, table, payload, where)
+
+
+def read_duckdb(path: Path, table: str, payload: pa.Schema, where: str = "1=1") -> Held:
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        return _read(connection.execute, table, payload, where)
+
+
+def read_postgresql(url: str, table: str, payload: pa.Schema, where: str = "1=1") -> Held:
+    with psycopg.connect(url.replace("+psycopg", ""), options="-c TimeZone=UTC") as connection:
+        return _read(connection.execute, table, payload, where)
+
+
+def read_file(path: Path, payload: pa.Schema) -> list[tuple[str, dict[str, Any]]]:
+    """Rows of a file in any format, in order."""
+    if path.suffix == ".parquet":
+        rows: Iterable[dict[str, Any]] = pq.read_table(path).to_pylist()
+    elif path.suffix == ".jsonl":
+        rows = [json.loads(line) for line in path.read_bytes().decode().split("\n") if line]
+    else:
+        rows = read_csv(path.read_bytes().decode())
+    return [(str(row["id"]), {f.name: parse(row[f.name], f.type) for f in payload if f.name in row}) for row in rows]
+
+
+def read_csv(text: str) -> list[dict[str, str | None]]:
+    """RFC 4180 by hand, because the standard library does not tell nothing from an empty text."""
+    rows, row, cell, quoted, inside, at = [], [], "", False, False, 0
+    while at < len(text):
+        sign = text[at]
+        if inside:
+            if sign == '"' and text[at + 1 : at + 2] == '"':
+                cell, at = cell + '"', at + 1
+            elif sign == '"':
+                inside = False
+            else:
+                cell += sign
+        elif sign == '"':
+            inside = quoted = True
+        elif sign in ",\n\r":
+            row.append(cell if cell or quoted else None)
+            cell, quoted = "", False
+            if sign != ",":
+                at += text[at : at + 2] == "\r\n"
+                rows.append(row)
+                row = []
+        else:
+            cell += sign
+        at += 1
+    assert not inside and not row and not cell
+    # Every other reader must see the same cells, but for null and the empty text.
+    with_csv = list(csv.reader(io.StringIO(text, newline="")))
+    assert with_csv == [[cell or "" for cell in row] for row in rows]
+    header, *body = rows
+    return [dict(zip(header, row, strict=True)) for row in body]
+
+
+def replay(folder: Path, payload: pa.Schema) -> Held:
+    """What somebody has who applied the files of every run, in order of the runs' names."""
+    held: Held = {}
+    for run in sorted(place for place in folder.iterdir() if (place / "manifest.json").is_file()):
+        for name in ("adds", "updates", "removes"):
+            for file in run.glob(f"{name}.*"):
+                for key, row in read_file(file, payload):
+                    if name == "removes":
+                        held.pop(key, None)
+                    else:
+                        held[key] = row
+    return held
+
+
+def parse(value: Any, kind: pa.DataType) -> Any:
+    """A value from text or from a loosely typed database, as the type that it was sent as."""
+    if value is None or pa.types.is_null(kind):
+        return value
+    if pa.types.is_integer(kind):
+        return int(value)
+    if pa.types.is_floating(kind):
+        return float(value)
+    if pa.types.is_decimal(kind):
+        return Decimal(value)
+    if pa.types.is_boolean(kind):
+        return {"true": True, "false": False, 1: True, 0: False}[value]
+    if pa.types.is_date(kind):
+        return date.fromisoformat(value) if isinstance(value, str) else value
+    if pa.types.is_timestamp(kind):
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        assert (moment.tzinfo is not None) == (kind.tz is not None)
+        return moment.astimezone(UTC) if kind.tz else moment
+    return value
+
+
+def _read(execute: Callable[..., Any], table: str, payload: pa.Schema, where: str) -> Held:
+    columns = ", ".join('"' + name.replace('"', '""') + '"' for name in ("id", *payload.names))
+    rows = execute(f"SELECT {columns} FROM {table} WHERE {where}").fetchall()
+    return {
+        str(key): {f.name: parse(value, f.type) for f, value in zip(payload, values, strict=True)}
+        for key, *values in rows
+    }
+
+
+def _comparable(value: Any) -> Any:
+    if isinstance(value, float):
+        return "NaN" if math.isnan(value) else value
+    return value
