@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,9 @@ def demo(folder: Path, weeks: int, as_json: bool) -> None:
 
 
 def _print(weeks: list[Week], folder: Path, console: Console) -> None:
-    table = Table(title="Bought in the last 90 days, week by week: +added -removed ~updated", box=box.SIMPLE_HEAD)
+    table = Table(
+        title="Week by week: +added -removed ~updated", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False
+    )
     table.add_column("as of", no_wrap=True)
     table.add_column("members", justify="right")
     for title in _TITLES.values():
@@ -85,7 +88,9 @@ def _print(weeks: list[Week], folder: Path, console: Console) -> None:
         f"  cd {folder}\n"
         "  dagster dev                            assets, runs and plots, on http://127.0.0.1:3000\n"
         "  zsync runs active_buyers_to_crm        the history\n"
-        "  zsync explain active_buyers_to_crm 1   why a customer is there or not",
+        "  zsync explain active_buyers_to_crm 4   why a customer is there or not\n"
+        "\nThe purchases end in 1998, so a run as of today finds an empty audience, and the guard holds all removals. The\n"
+        f"next week is `zsync run active_buyers_to_crm --as-of {weeks[-1].as_of + timedelta(weeks=1)}`.",
         highlight=False,
         soft_wrap=True,
     )

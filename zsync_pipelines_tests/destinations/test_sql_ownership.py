@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pyarrow as pa
 import pytest
 
 from zsync_pipelines.domain.delivery import Op, Outcome
@@ -92,17 +95,11 @@ def test_an_add_that_may_be_there_already_is_taken_for_the_syncs_own(with_strang
 
 
 def test_maybe_there_is_judged_row_by_row(table):
-    from dataclasses import replace
-
-    import pyarrow as pa
-
     table.run((Op.ADD, ABC))
     destination = table.open()
     batch = table.batch(Op.ADD, {"2": {"email": "a"}, "3": {"email": "b"}}, maybe_there=True)
-    columns = batch.table.set_column(
-        batch.table.column_names.index("maybe_there"), "maybe_there", pa.array([True, None])
-    )
-    receipt = destination.send(replace(batch, table=columns))
+    mixed = batch.table.drop_columns("maybe_there").append_column("maybe_there", pa.array([True, None]))
+    receipt = destination.send(replace(batch, table=mixed))
     destination.close()
     assert refused(receipt) == {"3": "row exists"}
 

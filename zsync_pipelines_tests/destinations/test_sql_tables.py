@@ -267,11 +267,18 @@ def test_a_schema_that_is_missing(table):
 def test_a_table_in_a_schema_keeps_its_receipts_beside_it(table):
     if table.backend == "sqlite":
         pytest.skip("SQLite's schemas are its files")
-    table.sql("CREATE SCHEMA crm")
-    table.config["table"] = "crm.contacts"
+    table.sql("CREATE SCHEMA sales")
+    table.config["table"] = "sales.contacts"
     table.run((Op.ADD, {"1": {"email": "a"}}))
-    assert table.sql("SELECT count(*) FROM crm.zsync_receipts") == [(1,)]
+    assert table.sql("SELECT count(*) FROM sales.zsync_receipts") == [(1,)]
     assert table.held() == [(1, "a")]
+
+
+def test_a_duckdb_schema_that_is_named_like_its_file(duckdb_table):
+    duckdb_table.sql("CREATE SCHEMA crm")
+    duckdb_table.config["table"] = "crm.contacts"
+    duckdb_table.run((Op.ADD, {"1": {"email": "a"}}))
+    assert duckdb_table.sql("SELECT id, email FROM crm.crm.contacts") == [(1, "a")]
 
 
 @pytest.mark.parametrize(

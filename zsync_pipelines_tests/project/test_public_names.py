@@ -16,6 +16,10 @@ from zsync_pipelines.domain.run import RunOptions, RunStatus, SyncRun, Trigger
 from zsync_pipelines.domain.schedule import WORDS
 
 
+def words(text: str) -> set[str]:
+    return set(text.split())
+
+
 def fields(model) -> set[str]:
     return set(model.model_fields)
 
@@ -43,56 +47,20 @@ def test_words():
     assert {trigger.value for trigger in Trigger} == {"schedule", "manual", "api", "sensor"}
     assert set(WORDS) == {"every_15_minutes", "hourly", "daily", "weekly"}
     assert {operator.value for operator in EventOperator} == {"at_least", "at_most", "exactly"}
-    assert {o.value for o in OPERATORS_BY_KIND[ColumnKind.STRING]} == set(
-        [
-            "equals",
-            "not_equals",
-            "contains",
-            "not_contains",
-            "starts_with",
-            "not_starts_with",
-            "ends_with",
-            "not_ends_with",
-            "in",
-            "not_in",
-            "is_null",
-            "is_not_null",
-        ]
+    assert {o.value for o in OPERATORS_BY_KIND[ColumnKind.STRING]} == words(
+        "equals not_equals contains not_contains starts_with not_starts_with ends_with "
+        "not_ends_with in not_in is_null is_not_null"
     )
-    assert {o.value for o in OPERATORS_BY_KIND[ColumnKind.NUMBER]} == set(
-        [
-            "equals",
-            "not_equals",
-            "greater_than",
-            "greater_than_or_equal",
-            "less_than",
-            "less_than_or_equal",
-            "between",
-            "not_between",
-            "in",
-            "not_in",
-            "is_null",
-            "is_not_null",
-        ]
+    assert {o.value for o in OPERATORS_BY_KIND[ColumnKind.NUMBER]} == words(
+        "equals not_equals greater_than greater_than_or_equal less_than less_than_or_equal between "
+        "not_between in not_in is_null is_not_null"
     )
-    assert {o.value for o in OPERATORS_BY_KIND[ColumnKind.BOOLEAN]} == set(
-        ["equals", "not_equals", "is_true", "is_false", "is_null", "is_not_null"]
+    assert {o.value for o in OPERATORS_BY_KIND[ColumnKind.BOOLEAN]} == words(
+        "equals not_equals is_true is_false is_null is_not_null"
     )
-    assert {o.value for o in OPERATORS_BY_KIND[ColumnKind.DATE]} == set(
-        [
-            "equals",
-            "not_equals",
-            "greater_than",
-            "greater_than_or_equal",
-            "less_than",
-            "less_than_or_equal",
-            "between",
-            "not_between",
-            "is_null",
-            "is_not_null",
-            "within_last_days",
-            "not_within_last_days",
-        ]
+    assert {o.value for o in OPERATORS_BY_KIND[ColumnKind.DATE]} == words(
+        "equals not_equals greater_than greater_than_or_equal less_than less_than_or_equal between "
+        "not_between is_null is_not_null within_last_days not_within_last_days"
     )
 
 
@@ -118,30 +86,10 @@ def test_commands():
 def test_a_run_as_json():
     now = datetime(2024, 1, 1, tzinfo=UTC)
     run = SyncRun("r", "s", RunStatus.SUCCESS, Trigger.MANUAL, RunOptions(), now, now, now, now)
-    assert set(run.to_json()) == set(
-        [
-            "id",
-            "sync_id",
-            "status",
-            "trigger",
-            "as_of",
-            "started_at",
-            "finished_at",
-            "duration_seconds",
-            "rows_added",
-            "rows_removed",
-            "rows_updated",
-            "rows_failed",
-            "rows_invalid",
-            "rows_unconfirmed",
-            "rows_pending",
-            "rows_parked",
-            "rows_held",
-            "members",
-            "snapshot_version",
-            "error",
-            "dagster_run_id",
-        ]
+    assert set(run.to_json()) == words(
+        "id sync_id status trigger as_of started_at finished_at duration_seconds rows_added "
+        "rows_removed rows_updated rows_failed rows_invalid rows_unconfirmed rows_pending "
+        "rows_parked rows_held members snapshot_version error dagster_run_id"
     )
     assert run.to_json()["as_of"] == "2024-01-01T00:00:00Z"
 

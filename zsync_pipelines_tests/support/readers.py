@@ -101,23 +101,26 @@ def replay(folder: Path, payload: pa.Schema) -> Held:
 
 def parse(value: Any, kind: pa.DataType) -> Any:
     """A value from text or from a loosely typed database, as the type that it was sent as."""
-    if value is None or pa.types.is_null(kind):
-        return value
-    if pa.types.is_integer(kind):
-        return int(value)
-    if pa.types.is_floating(kind):
-        return float(value)
-    if pa.types.is_decimal(kind):
-        return Decimal(value)
-    if pa.types.is_boolean(kind):
-        return {"true": True, "false": False, 1: True, 0: False}[value]
-    if pa.types.is_date(kind):
-        return date.fromisoformat(value) if isinstance(value, str) else value
-    if pa.types.is_timestamp(kind):
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-        assert (moment.tzinfo is not None) == (kind.tz is not None)
-        return moment.astimezone(UTC) if kind.tz else moment
-    return value
+    if value is None:
+        return None
+    found = next((convert for is_kind, convert in _FROM_TEXT if is_kind(kind)), None)
+    return found(value, kind) if found else value
+
+
+def _moment(value: Any, kind: pa.DataType) -> datetime:
+    moment: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
+    assert (moment.tzinfo is not None) == (kind.tz is not None)
+    return moment.astimezone(UTC) if kind.tz else moment
+
+
+_FROM_TEXT: list[tuple[Callable[[pa.DataType], bool], Callable[[Any, pa.DataType], Any]]] = [
+    (pa.types.is_integer, lambda value, _: int(value)),
+    (pa.types.is_floating, lambda value, _: float(value)),
+    (pa.types.is_decimal, lambda value, _: Decimal(value)),
+    (pa.types.is_boolean, lambda value, _: {"true": True, "false": False, 1: True, 0: False}[value]),
+    (pa.types.is_date, lambda value, _: date.fromisoformat(value) if isinstance(value, str) else value),
+    (pa.types.is_timestamp, _moment),
+]
 
 
 def _read(execute: Callable[..., Any], table: str, payload: pa.Schema, where: str) -> Held:

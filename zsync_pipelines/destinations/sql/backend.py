@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,68 +13,9 @@ import polars as pl
 import sqlalchemy as sa
 
 from zsync_pipelines.destinations.redact import redacted, secrets_of
+from zsync_pipelines.destinations.sql.values import Place, Refusal, Table
 from zsync_pipelines.domain.capabilities import FieldSpec, FieldType
 from zsync_pipelines.errors import DestinationError, UnreachableError
-
-STAGED = "zsync_staged_rows"
-"""The temporary table that holds a batch: `k` (the key as the target's type), `c0`, `c1` ... (fields), `entity_key`
-(canonical text), `maybe_there`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of an existing table. `native`: its type, for messages. `family` is None for one of no family of ours.
-
-    `required`: takes no null and has no default. `computed`: the database fills it, so nobody can write it.
-    """
-
-    name: str
-    native: str
-    family: FieldType | None
-    spec: FieldSpec
-    required: bool = False
-    computed: bool = False
-
-    @property
-    def is_uuid(self) -> bool:
-        """Whether it is of a UUID type proper, not of a text type that holds UUIDs."""
-        return self.family is None and self.native.lower() == "uuid"
-
-    @property
-    def holds_anything(self) -> bool:
-        """Whether it takes values of any type as they come (SQLite's columns without a type)."""
-        return self.family is None and not self.spec.types
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """An existing table: its columns by (folded) name, and those that are unique on their own."""
-
-    columns: Mapping[str, Column]
-    unique: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why the database refused a statement for its rows' sake; the text holds no value of a row."""
-
-    reason: str
-    permanent: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A table's schema and name."""
-
-    schema: str
-    name: str = field(default="")
-
-    def beside(self, name: str) -> Place:
-        """Another table of the same schema."""
-        return Place(self.schema, name)
-
-    def __str__(self) -> str:
-        return f"{self.schema}.{self.name}"
 
 
 class Backend(ABC):

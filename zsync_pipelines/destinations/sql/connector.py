@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from zsync_pipelines.destinations.sql.apply import Applier
-from zsync_pipelines.destinations.sql.backend import Backend, Place, Table
+from zsync_pipelines.destinations.sql.backend import Backend
 from zsync_pipelines.destinations.sql.records import Records
 from zsync_pipelines.destinations.sql.rights import check_rights
-from zsync_pipelines.destinations.sql.settings import SqlSettings, split_table, target_of
+from zsync_pipelines.destinations.sql.settings import SqlSettings, is_default, split_table, target_of
 from zsync_pipelines.destinations.sql.shape import Target
+from zsync_pipelines.destinations.sql.values import Place, Table
 from zsync_pipelines.domain.capabilities import Capabilities, TargetFields
 from zsync_pipelines.domain.delivery import Batch, Op, Receipt
 from zsync_pipelines.domain.destination import CheckStatus, CheckStep, Destination, SyncShape
@@ -96,7 +97,7 @@ class SqlDestination(Destination[SqlSettings]):
             refusal = self._db.refusal(error)
             if refusal is None:
                 raise self._db.explain(error) from None
-            return batch.reject_all(refusal.reason, permanent=refusal.permanent)
+            return batch.reject_all(refusal.told(batch.fields), permanent=refusal.permanent)
         return receipt
 
     def lookup(self, batch: Batch) -> Receipt | None:
@@ -115,12 +116,13 @@ class SqlDestination(Destination[SqlSettings]):
 
     def _existing(self) -> Table | None:
         """The table, or None if it is to be made. TargetMissingError if it can be neither."""
-        if self._db.connect(writing=False):
-            table = self._db.describe(self._place)
-            if table is not None:
-                return table
-            if not self._db.schema_exists(self._place.schema):
-                raise self._target.missing_schema()
+        exists = self._db.connect(writing=False)
+        table = self._db.describe(self._place) if exists else None
+        if table is not None:
+            return table
+        backend = self._db.url.get_backend_name()
+        if not (self._db.schema_exists(self._place.schema) if exists else is_default(self._place.schema, backend)):
+            raise self._target.missing_schema()
         if not self.settings.create_table:
             raise self._target.missing()
         return None

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import duckdb
 import polars as pl
 import sqlalchemy as sa
 
-from zsync_pipelines.destinations.sql.backend import STAGED, Column, FileBackend, Place, Refusal, Table
-from zsync_pipelines.destinations.sql.types import decimals, integers, spec_of
-from zsync_pipelines.domain.capabilities import FieldSpec, FieldType
+from zsync_pipelines.destinations.sql.backend import FileBackend
+from zsync_pipelines.destinations.sql.duckdb_types import column_of
+from zsync_pipelines.destinations.sql.values import STAGED, Place, Refusal, Table
+from zsync_pipelines.domain.capabilities import FieldType
 from zsync_pipelines.errors import (
     CredentialsError,
     DestinationError,
@@ -23,15 +25,6 @@ from zsync_pipelines.errors import (
 )
 
 _ARROW = "zsync_arrow_rows"
-_DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
-_INTEGERS = {"TINYINT": 8, "SMALLINT": 16, "INTEGER": 32, "BIGINT": 64, "HUGEINT": 128}
-_FAMILIES = {
-    **dict.fromkeys(("FLOAT", "DOUBLE"), FieldType.FLOAT),
-    "VARCHAR": FieldType.TEXT,
-    "BOOLEAN": FieldType.BOOLEAN,
-    "DATE": FieldType.DATE,
-    **dict.fromkeys(("TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_NS"), FieldType.TIMESTAMP),
-}
 _SAFE = re.compile(r"NOT NULL constraint failed: [\w.]+")
 
 
@@ -54,6 +47,7 @@ class DuckDBBackend(FileBackend):
         super().__init__(url)
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._writing = False
+        self._catalog = ""
 
     def connect(self, *, writing: bool) -> bool:
         if self._connection is not None and (self._writing or not writing):
@@ -66,6 +60,7 @@ class DuckDBBackend(FileBackend):
         try:
             self._connection = self._opened(writing=writing)
             self._connection.execute("SET TimeZone = 'UTC'")
+            self._catalog = str(self.execute("SELECT current_database()")[0][0])
         except duckdb.Error as error:
             self.close()
             raise self.explain(error) from None
@@ -130,7 +125,7 @@ class DuckDBBackend(FileBackend):
             return None
         computed = self._computed(which, names)
         columns = {
-            self.fold(name): _column(name, native, nullable, default, computed=self.fold(name) in computed)
+            self.fold(name): column_of(name, native, nullable, default, computed=self.fold(name) in computed)
             for name, native, nullable, default in found
         }
         constraints = self.execute(
@@ -149,6 +144,10 @@ class DuckDBBackend(FileBackend):
         text = found[0][0] if found else ""
         matches = re.findall(r'(?:"((?:[^"]|"")+)"|(\w+)) [^,]*? GENERATED ALWAYS AS', text)
         return {self.fold(quoted.replace('""', '"') or plain) for quoted, plain in matches}
+
+    def quoted(self, place: Place) -> str:
+        # With the catalog, which is named like the file: a schema of that name would be ambiguous.
+        return f"{self.quote(self._catalog)}.{super().quoted(place)}"
 
     def missing_rights(self, place: Place, rights: Sequence[str]) -> list[str]:
         writable = self._is_remote or os.access(self.path, os.W_OK)
@@ -172,12 +171,14 @@ class DuckDBBackend(FileBackend):
         try:
             self.execute(f"INSERT INTO {STAGED} SELECT * FROM {_ARROW}")
         finally:
-            self._open.unregister(_ARROW)
+            with suppress(duckdb.Error):  # after a failure the transaction takes no more statements
+                self._open.unregister(_ARROW)
 
     def refusal(self, error: Exception) -> Refusal | None:
-        if isinstance(error, duckdb.TransactionException):
+        at_commit = isinstance(error, duckdb.TransactionException)
+        if at_commit and "constraint" not in str(error):
             return Refusal("another transaction changed the same rows", permanent=False)
-        if isinstance(error, duckdb.ConstraintException):
+        if at_commit or isinstance(error, duckdb.ConstraintException):
             # Its text holds the values, except in this case.
             found = _SAFE.search(str(error))
             return Refusal(found[0] if found else "violates a constraint of the table")
@@ -202,16 +203,3 @@ class DuckDBBackend(FileBackend):
         if isinstance(error, duckdb.CatalogException | duckdb.BinderException):
             return TargetMissingError(f"{where}: the table is not what it was when the run began; run again")
         return UnreachableError(f"{where}: {text}")
-
-
-def _column(name: str, native: str, nullable: bool, default: str | None, *, computed: bool) -> Column:
-    limits = FieldSpec()
-    family = _FAMILIES.get(native)
-    unsigned = native.removeprefix("U")
-    decimal = _DECIMAL.fullmatch(native)
-    if native in _INTEGERS or unsigned in _INTEGERS:
-        family, limits = FieldType.INTEGER, integers(_INTEGERS[unsigned], signed=native == unsigned)
-    elif decimal:
-        family, limits = FieldType.DECIMAL, decimals(int(decimal[1]), int(decimal[2]))
-    limits = FieldSpec(nullable=nullable, minimum=limits.minimum, maximum=limits.maximum)
-    return Column(name, native, family, spec_of(family, limits), not nullable and default is None, computed)

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from zsync_pipelines.destinations.sql import postgresql_errors as why
-from zsync_pipelines.destinations.sql.backend import STAGED, Backend, Column, Place, Refusal, Table
+from zsync_pipelines.destinations.sql.backend import Backend
 from zsync_pipelines.destinations.sql.postgresql_types import COLUMNS, UNIQUE, column_of
+from zsync_pipelines.destinations.sql.values import STAGED, Column, Place, Refusal, Table
 from zsync_pipelines.destinations.text import all_text
 from zsync_pipelines.domain.capabilities import FieldSpec, FieldType
 from zsync_pipelines.errors import DestinationError, OutcomeUnknownError, UnreachableError

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from zsync_pipelines.destinations.sql.backend import Refusal
+from zsync_pipelines.destinations.sql.values import STAGED, Refusal
 from zsync_pipelines.errors import CredentialsError, DestinationError, TargetMissingError, UnreachableError
 
 _REASONS = {
@@ -34,7 +34,7 @@ _TRY_AGAIN = {
     "55P03": "a lock was not free in time",
     "57014": "the database cancelled the statement",
 }
-_COPY_COLUMN = re.compile(r"^COPY \S+, line \d+, column (?P<column>[^:]+)(: |$)")
+_COPY_COLUMN = re.compile(r"^COPY (?P<table>\S+), line \d+, column (?P<column>[^:]+)(: |$)")
 _CREDENTIALS = ("authentication failed", "no password supplied", "no pg_hba.conf entry", "permission denied", "role ")
 
 
@@ -48,19 +48,18 @@ def refusal(error: Exception) -> Refusal | None:
     if not error.sqlstate.startswith(_ABOUT_ROWS):
         return None
     reason = _REASONS.get(error.sqlstate, f"refused by the database (SQLSTATE {error.sqlstate})")
-    return Refusal(reason + _where(error.diag))
+    return _located(reason, error.diag)
 
 
-def _where(diag: psycopg.errors.Diagnostic) -> str:
-    """The constraint or column at fault, by names alone: DETAIL and CONTEXT hold values."""
+def _located(reason: str, diag: psycopg.errors.Diagnostic) -> Refusal:
+    """With the constraint or column at fault, by names alone: DETAIL and CONTEXT hold values."""
     copied = _COPY_COLUMN.match(diag.context or "")
-    column = diag.column_name or (copied["column"] if copied and copied["column"] not in _STAGED else None)
     if diag.constraint_name:
-        return f" '{diag.constraint_name}'"
-    return f" (column '{column}')" if column else ""
-
-
-_STAGED = ("k", "entity_key", "maybe_there")
+        return Refusal(f"{reason} '{diag.constraint_name}'")
+    if copied and copied["table"] == STAGED:
+        return Refusal(reason, staged=copied["column"])
+    column = diag.column_name or (copied["column"] if copied else None)
+    return Refusal(f"{reason} (column '{column}')" if column else reason)
 
 
 def connecting(where: str, text: str) -> DestinationError:

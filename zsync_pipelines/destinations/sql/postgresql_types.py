@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from zsync_pipelines.destinations.sql.backend import Column
 from zsync_pipelines.destinations.sql.types import decimals, integers, spec_of
+from zsync_pipelines.destinations.sql.values import Column
 from zsync_pipelines.domain.capabilities import FieldSpec, FieldType
 
 COLUMNS = """

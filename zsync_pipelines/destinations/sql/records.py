@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
-from zsync_pipelines.destinations.sql.backend import STAGED, Backend, Place
+from zsync_pipelines.destinations.sql.backend import Backend
+from zsync_pipelines.destinations.sql.values import STAGED, Place
 from zsync_pipelines.domain.capabilities import FieldType
 from zsync_pipelines.domain.delivery import Batch, Receipt
 from zsync_pipelines.errors import CredentialsError

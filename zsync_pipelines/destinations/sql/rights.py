@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from zsync_pipelines.destinations.sql.backend import Backend, Place
+from zsync_pipelines.destinations.sql.backend import Backend
 from zsync_pipelines.destinations.sql.records import ADOPTED, RECEIPTS
 from zsync_pipelines.destinations.sql.settings import SqlSettings
+from zsync_pipelines.destinations.sql.values import Place
 from zsync_pipelines.errors import CredentialsError
 
 

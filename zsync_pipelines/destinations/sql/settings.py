@@ -71,6 +71,11 @@ def split_table(table: str, backend: str) -> tuple[str, str]:
     return schema or DEFAULT_SCHEMAS.get(backend, ""), name
 
 
+def is_default(schema: str, backend: str) -> bool:
+    """Whether every new database of the kind has this schema."""
+    return schema.lower() == DEFAULT_SCHEMAS.get(backend)
+
+
 def target_of(settings: SqlSettings) -> Mapping[str, str]:
     """What tells this table from any other: never a user, a password or options of the connection."""
     text = settings.url.get_secret_value()

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from zsync_pipelines.destinations.sql.apply import IS_MEMBER, NUMBERS
-from zsync_pipelines.destinations.sql.backend import Backend, Column, Place, Table
+from zsync_pipelines.destinations.sql.backend import Backend
 from zsync_pipelines.destinations.sql.settings import SqlSettings
 from zsync_pipelines.destinations.sql.types import integers, spec_of
+from zsync_pipelines.destinations.sql.values import Column, Place, Table
 from zsync_pipelines.domain.capabilities import FieldSpec, FieldType, TargetFields
 from zsync_pipelines.domain.destination import SyncShape
 from zsync_pipelines.domain.keys import KeyType
