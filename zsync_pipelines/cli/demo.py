@@ -89,8 +89,8 @@ def _print(weeks: list[Week], folder: Path, console: Console) -> None:
         "  dagster dev                            assets, runs and plots, on http://127.0.0.1:3000\n"
         "  zsync runs active_buyers_to_crm        the history\n"
         "  zsync explain active_buyers_to_crm 4   why a customer is there or not\n"
-        "\nThe purchases end in 1998, so a run as of today finds an empty audience, and the guard holds all removals. The\n"
-        f"next week is `zsync run active_buyers_to_crm --as-of {weeks[-1].as_of + timedelta(weeks=1)}`.",
+        "\nThe purchases end in 1998: a run as of today finds an empty audience, and the guard holds every removal.\n"
+        f"The next week is `zsync run active_buyers_to_crm --as-of {weeks[-1].as_of + timedelta(weeks=1)}`.",
         highlight=False,
         soft_wrap=True,
     )

@@ -155,7 +155,7 @@ class FileDestination(Destination[FileSettings]):
                     _sync_folder(folder)
             elif (folder / batch.run_id / MANIFEST).is_file():
                 return batch.accept_all()
-        return batch.reject_all("never arrived", permanent=False)
+        return batch.never_arrived()
 
     def finish(self, holdings: Holdings) -> None:
         """Put the run's files in place, the manifest last; or replace the one file that holds every member."""

@@ -23,6 +23,10 @@ FIELD_PREFIX = "f:"
 """Payload columns are named `f:<destination field>` in every frame, so that none clashes with a column of ours."""
 
 
+NEVER_ARRIVED = "never arrived"
+"""Reason of a receipt for rows that count as not sent, neither accepted nor refused."""
+
+
 class Op(StrEnum):
     """What a row asks of the destination."""
 
@@ -107,6 +111,10 @@ class Batch:
     def reject_all(self, reason: str, *, permanent: bool = True) -> Receipt:
         """Every row was refused, for one reason."""
         return Receipt(self.number, len(self), Outcome.REJECTED, reason, permanent)
+
+    def never_arrived(self) -> Receipt:
+        """It is certain that nothing of the batch was applied; nobody refused its rows either."""
+        return self.reject_all(NEVER_ARRIVED, permanent=False)
 
     def pending(self, handle: str | None = None) -> Receipt:
         """The destination took the batch and judges later; `handle` finds the verdict."""

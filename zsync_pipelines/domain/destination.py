@@ -98,7 +98,7 @@ class Destination(ABC, Generic[S]):
 
     def lookup(self, batch: Batch) -> Receipt | None:
         """What became of a batch sent by a run that died. None: not known (rows are then unconfirmed). A destination
-        that keeps receipts answers `batch.reject_all("never arrived", permanent=False)` for one it has never seen."""
+        that keeps receipts answers `batch.never_arrived()` for one it has never seen."""
         return None
 
     def poll(self, pending: Receipt) -> Receipt:

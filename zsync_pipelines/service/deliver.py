@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from zsync_pipelines.domain.delivery import MAYBE_THERE, Batch, Outcome, Receipt
+from zsync_pipelines.domain.delivery import MAYBE_THERE, NEVER_ARRIVED, Batch, Outcome, Receipt
 from zsync_pipelines.domain.destination import Destination, DestinationSettings, Holdings
 from zsync_pipelines.domain.keys import KEY
 from zsync_pipelines.engine.frames import payload_columns
@@ -130,19 +130,18 @@ def _finish(delivery: Delivery, holdings: Holdings) -> None:
     pending = [e.receipt for e in app.ledger.entries(run_id) if e.receipt and e.receipt.rest is Outcome.PENDING]
     try:
         delivery.destination.finish(holdings)
-        verdict, reason, permanent = Outcome.ACCEPTED, None, True
+        verdict, reason = Outcome.ACCEPTED, None
     except OutcomeUnknownError as error:
-        verdict, reason, permanent = Outcome.UNCONFIRMED, str(error), True
-    except DestinationError as error:
-        _settle_pending(app, run_id, pending, Outcome.REJECTED, str(error), permanent=False)
+        verdict, reason = Outcome.UNCONFIRMED, str(error)
+    except DestinationError:
+        _settle_pending(app, run_id, pending, Outcome.REJECTED, NEVER_ARRIVED)
         raise
-    _settle_pending(app, run_id, pending, verdict, reason, permanent=permanent)
+    _settle_pending(app, run_id, pending, verdict, reason)
 
 
-def _settle_pending(
-    app: Zsync, run_id: str, pending: list[Receipt], verdict: Outcome, reason: str | None, *, permanent: bool
-) -> None:
+def _settle_pending(app: Zsync, run_id: str, pending: list[Receipt], verdict: Outcome, reason: str | None) -> None:
     for receipt in pending:
+        permanent = verdict is not Outcome.REJECTED
         settled = Receipt(receipt.batch_number, receipt.rows, verdict, reason, permanent, receipt.exceptions)
         app.ledger.settle(run_id, settled, app.clock())
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
@@ -23,8 +23,12 @@ _SEND_MARGIN_SECONDS = 30
 
 
 def new_run_id(now: datetime) -> str:
-    """A run id that sorts by time and is unique: 20240131T235959-1a2b3c4d."""
-    return f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+    """A run id that is unique and sorts by time, to the millisecond: 20240131T235959123-1a2b3c4d.
+
+    Consumers of the `file` destination apply its folders, which are named by run, in that order.
+    """
+    moment = now.astimezone(UTC)
+    return f"{moment:%Y%m%dT%H%M%S}{moment.microsecond // 1000:03d}-{secrets.token_hex(4)}"
 
 
 def begin_run(

@@ -9,7 +9,7 @@ from datetime import datetime
 import polars as pl
 import pyarrow as pa
 
-from zsync_pipelines.domain.delivery import Op, Outcome
+from zsync_pipelines.domain.delivery import NEVER_ARRIVED, Op, Outcome
 from zsync_pipelines.domain.keys import KEY
 from zsync_pipelines.domain.run import Counts
 from zsync_pipelines.engine.advance import CODES, OUTCOME, UNSENT
@@ -84,6 +84,8 @@ def _part_outcomes(part: PlanPart, entries: list[LedgerEntry]) -> PartOutcomes:
     for entry in entries:
         receipt = entry.receipt
         rest = CODES[receipt.rest if receipt else Outcome.UNCONFIRMED]
+        if receipt is not None and receipt.reason == NEVER_ARRIVED:
+            rest = UNSENT
         rows = slice(entry.start, entry.start + entry.rows)
         codes[rows] = bytes([rest]) * entry.rows
         numbers[rows] = array("q", [entry.number]) * entry.rows

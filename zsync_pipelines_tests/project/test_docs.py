@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 SESSION = re.compile(r"```console\n(.*?)```", re.DOTALL)
 PAGES = [page for page in sorted(ROOT.glob("docs/*.md")) if SESSION.search(page.read_text())]
 VARIES = [
-    (re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}"), "20240501T000007-1a2b3c4d"),
+    (re.compile(r"\d{8}T\d{9}-[0-9a-f]{8}"), "20240501T000007314-1a2b3c4d"),
     (re.compile(r"20(?!24-05-01)\d\d-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?Z"), "2024-05-01 00:00:07Z"),
     (re.compile(r"(?<=00:00:07Z) +[\d.]+(?=  )"), "    0.314"),
 ]

@@ -89,7 +89,7 @@ def replay(folder: Path, payload: pa.Schema) -> Held:
     """What somebody has who applied the files of every run, in order of the runs' names."""
     held: Held = {}
     for run in sorted(place for place in folder.iterdir() if (place / "manifest.json").is_file()):
-        for name in ("adds", "updates", "removes"):
+        for name in ("removes", "adds", "updates"):
             for file in run.glob(f"{name}.*"):
                 for key, row in read_file(file, payload):
                     if name == "removes":

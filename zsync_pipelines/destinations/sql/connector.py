@@ -101,7 +101,7 @@ class SqlDestination(Destination[SqlSettings]):
         return receipt
 
     def lookup(self, batch: Batch) -> Receipt | None:
-        never = batch.reject_all("never arrived", permanent=False)
+        never = batch.never_arrived()
         with self._explained():
             if not self._db.connect(writing=False) or not self._records.exist():
                 return never

@@ -20,6 +20,7 @@ _FAMILIES = {
 
 
 def column_of(name: str, native: str, nullable: bool, default: str | None, *, computed: bool) -> Column:
+    """A row of DuckDB's catalog."""
     limits = FieldSpec()
     family = _FAMILIES.get(native)
     unsigned = native.removeprefix("U")
