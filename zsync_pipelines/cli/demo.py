@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from zsync_pipelines.demo.replay import Week
 
 _TITLES = {
-    "active_buyers_to_crm": "CRM table\n(mirror)",
-    "active_buyers_to_files": "files\n(mirror)",
-    "big_spenders_to_vips": "VIPs\n(additive)",
-    "lapsed_out_of_newsletter": "newsletter\n(subtractive)",
+    "active_buyers_to_crm": "CRM table\nmirror",
+    "active_buyers_to_files": "files\nmirror",
+    "big_spenders_to_vips": "VIPs\nadditive",
+    "lapsed_out_of_newsletter": "newsletter\nsubtractive",
 }
 
 

@@ -10,7 +10,7 @@ import dagster as dg
 
 from zsync_pipelines.domain.config import Sync
 from zsync_pipelines.domain.run import RunStatus, SyncRun, Trigger
-from zsync_pipelines.errors import LeaseHeldError, ZsyncError
+from zsync_pipelines.errors import LeaseHeldError, OlderAsOfError, ZsyncError
 from zsync_pipelines.orchestration import metadata
 from zsync_pipelines.orchestration.run_options import RunOptionsResource
 from zsync_pipelines.service.bootstrap import Zsync
@@ -18,7 +18,7 @@ from zsync_pipelines.service.evaluate import Progress, evaluate_membership
 from zsync_pipelines.service.lifecycle import skip_run
 from zsync_pipelines.service.planning import make_plan
 from zsync_pipelines.service.refs import MembershipRef, PlanRef
-from zsync_pipelines.service.run_sync import deliver_step, evaluate_step, plan_step, start
+from zsync_pipelines.service.run_sync import check_not_superseded, deliver_step, evaluate_step, plan_step, start
 from zsync_pipelines.service.setup import load_setup
 
 MEMBERSHIP, SNAPSHOT, DIFF, DELIVERY = (
@@ -153,12 +153,15 @@ def _begin(
     begun = app.runs.by_dagster_run(dagster_run_id, sync.id)
     if begun is not None:
         return None if begun.status is RunStatus.SKIPPED else begun
+    setup = load_setup(app, sync.id)
     try:
-        run = start(app, load_setup(app, sync.id), options, trigger, dagster_run_id)
-    except LeaseHeldError as held:
+        if trigger is Trigger.SCHEDULE:
+            check_not_superseded(app, setup, options)
+        run = start(app, setup, options, trigger, dagster_run_id)
+    except (LeaseHeldError, OlderAsOfError) as reason:
         if trigger is not Trigger.SCHEDULE:
             raise
-        skipped = skip_run(app, sync.id, options, held, dagster_run_id)
+        skipped = skip_run(app, sync.id, options, reason, dagster_run_id)
         context.log.warning(f"skipped: {skipped.error}")
         return None
     context.log.info(f"zsync run {run.id}, as of {run.as_of}")

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from zsync_pipelines.domain.run import RunOptions, RunStatus, SyncRun, Trigger
-from zsync_pipelines.errors import LeaseHeldError, LeaseLostError, RunCancelledError, StorageError
+from zsync_pipelines.errors import LeaseHeldError, LeaseLostError, RunCancelledError, StorageError, ZsyncError
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.store import leases
 from zsync_pipelines.store.database import writing
@@ -60,10 +60,8 @@ def begin_run(
     return run
 
 
-def skip_run(
-    app: Zsync, sync_id: str, options: RunOptions, held: LeaseHeldError, dagster_run_id: str | None
-) -> SyncRun:
-    """Record that a scheduled run met another one under way."""
+def skip_run(app: Zsync, sync_id: str, options: RunOptions, reason: ZsyncError, dagster_run_id: str | None) -> SyncRun:
+    """Record that a scheduled run met another one under way, or came after a newer one."""
     now = app.clock()
     run = SyncRun(
         id=new_run_id(now),
@@ -75,7 +73,7 @@ def skip_run(
         created_at=now,
         started_at=now,
         finished_at=now,
-        error=f"run {held.run_id} was under way",
+        error=f"run {reason.run_id} was under way" if isinstance(reason, LeaseHeldError) else str(reason),
         dagster_run_id=dagster_run_id,
     )
     with writing(app.database) as connection:

@@ -48,10 +48,17 @@ def start(
     """Begin a run: take the lease, settle what a dead run left. LeaseHeldError if another run is under way."""
     run = begin_run(app, setup.sync.id, options, trigger, dagster_run_id)
     with closing_on_failure(app, run), holding(app, run):
-        for dead in app.runs.unfinished(run.sync_id, except_run=run.id):
+        for dead in app.runs.unsettled(run.sync_id, except_run=run.id):
             settle_dead_run(app, setup, dead, holder=run)
         collect_garbage(app, run.sync_id)
     return run
+
+
+def check_not_superseded(app: Zsync, setup: SyncSetup, options: RunOptions) -> None:
+    """OlderAsOfError for a scheduled run that comes late, after one with a newer `as_of` was committed."""
+    current = app.snapshots.current(setup.sync.id)
+    if current is not None and options.as_of is not None and current.fingerprint == setup.fingerprint:
+        check_as_of(current, options.as_of, options)
 
 
 def evaluate_step(app: Zsync, run: SyncRun, progress: Progress = no_progress) -> MembershipRef:
@@ -130,7 +137,7 @@ def is_cancellation(failure: BaseException) -> bool:
 
 
 def settle_dead_run(app: Zsync, setup: SyncSetup, dead: SyncRun, holder: SyncRun) -> SyncRun:
-    """Close a run whose process died, with what its receipts and the destination say."""
+    """Close a run that died, or that could not commit, with what its receipts and the destination say."""
     stored = app.runs.plan(dead.id)
     plan = None if stored is None else PlanRef.from_json(stored)
     current = app.snapshots.current(dead.sync_id)
@@ -144,11 +151,11 @@ def settle_dead_run(app: Zsync, setup: SyncSetup, dead: SyncRun, holder: SyncRun
             destination.close()
     else:
         give_up_unanswered(app, dead.id)
-    return conclude(app, dead, plan, error=_DIED, holder=holder)
+    return conclude(app, dead, plan, error=dead.error or _DIED, holder=holder)
 
 
 def _close_without_plan(app: Zsync, dead: SyncRun) -> SyncRun:
-    closed = replace(dead, status=RunStatus.ERROR, finished_at=app.clock(), error=_DIED)
+    closed = replace(dead, status=RunStatus.ERROR, finished_at=app.clock(), error=dead.error or _DIED)
     with writing(app.database) as connection:
         app.runs.update(connection, closed)
     return closed

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from zsync_pipelines.domain.delivery import Op
 from zsync_pipelines.domain.run import Counts, RunOptions, RunStatus, SyncRun, Trigger, utc_text
 from zsync_pipelines.store.database import writing
-from zsync_pipelines.store.tables import rejections, sync_runs
+from zsync_pipelines.store.tables import batches, rejections, sync_runs
 
 _CHUNK = 500
 
@@ -69,12 +69,17 @@ class RunStore:
         with self._engine.connect() as connection:
             return [_run(row) for row in connection.execute(query.limit(limit))]
 
-    def unfinished(self, sync_id: str, except_run: str) -> Sequence[SyncRun]:
-        """Runs of a sync that neither ended nor can be under way, since `except_run` holds the lease; oldest first."""
+    def unsettled(self, sync_id: str, except_run: str) -> Sequence[SyncRun]:
+        """Runs whose receipts are in no snapshot yet, oldest first: they died, or could not commit what they had sent.
+
+        None of them can be under way, since `except_run` holds the lease.
+        """
+        sent = sa.exists().where(batches.c.run_id == sync_runs.c.id)
+        uncommitted = sa.and_(sync_runs.c.plan.is_not(None), sync_runs.c.snapshot_version.is_(None), sent)
         query = (
             sa.select(sync_runs)
-            .where(sync_runs.c.sync_id == sync_id, sync_runs.c.status == RunStatus.RUNNING.value)
-            .where(sync_runs.c.id != except_run)
+            .where(sync_runs.c.sync_id == sync_id, sync_runs.c.id != except_run)
+            .where(sa.or_(sync_runs.c.status == RunStatus.RUNNING.value, uncommitted))
             .order_by(sync_runs.c.number)
         )
         with self._engine.connect() as connection:

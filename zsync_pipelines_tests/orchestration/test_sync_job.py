@@ -16,7 +16,7 @@ from zsync_pipelines.service.lifecycle import begin_run
 from zsync_pipelines.service.refs import PlanRef
 from zsync_pipelines.service.run_sync import deliver_step, start
 from zsync_pipelines.service.setup import load_setup
-from zsync_pipelines_tests.support.world import SYNC, World
+from zsync_pipelines_tests.support.world import START, SYNC, World
 
 ABC = {1: "a@x.org", 2: "b@x.org", 3: "c@x.org"}
 JOB = f"sync_{SYNC}"
@@ -137,6 +137,15 @@ def test_a_scheduled_run_that_meets_another_is_skipped(world, instance):
     assert newest.status is RunStatus.SKIPPED
     assert first.id in newest.error
     assert world.held() == {}
+
+
+def test_a_scheduled_run_that_comes_after_a_newer_one_is_skipped(world, instance):
+    execute(world, instance)
+    result = execute(world, instance, tags={"zsync/trigger": "schedule"}, as_of=START)
+    assert result.success
+    newest = world.open().runs.recent(SYNC, 1)[0]
+    assert newest.status is RunStatus.SKIPPED
+    assert "older" in newest.error
 
 
 def test_a_manual_run_that_meets_another_fails_naming_it(world, instance):

@@ -467,6 +467,31 @@ def test_a_row_that_the_destination_refused_is_tried_again_and_counted(world):
     assert changes(world.run()) == (1, 0, 0)
 
 
+def test_a_run_that_could_not_commit_is_settled_by_the_next_one(world, monkeypatch):
+    """The disk is full when the snapshot is to be written: what was sent is known from the ledger all the same."""
+    from zsync_pipelines.errors import StorageError
+    from zsync_pipelines.service import conclude
+
+    def full(*args, **kwargs):
+        raise StorageError("no space left on device")
+
+    world.people(ABC)
+    with monkeypatch.context() as patch:
+        patch.setattr(conclude, "write_snapshot", full)
+        run = world.run()
+    assert run.status is RunStatus.ERROR
+    assert "no space left" in run.error
+    assert world.held() == ABC
+    world.people({1: "a@x.org", 2: "new@x.org"})
+    following = world.run()
+    assert following.status is RunStatus.SUCCESS
+    assert changes(following) == (0, 1, 1)
+    assert world.held() == {1: "a@x.org", 2: "new@x.org"}
+    settled = world.open().runs.get(run.id)
+    assert settled.status is RunStatus.ERROR
+    assert settled.counts.added == 3
+
+
 def test_the_dry_run_changes_nothing_anywhere(world):
     world.people(ABC)
     world.run()
