@@ -295,7 +295,7 @@ def test_types_of_a_table_that_is_made(table, key_type, expected):
     table.run()
     if table.backend == "sqlite":
         types = {row[1]: row[2] for row in table.sql("PRAGMA table_info({t})")}
-        assert (types["exact"], types["at"]) == ("TEXT", "TIMESTAMP WITH TIME ZONE")
+        assert (types["exact"], types["at"]) == ("NUMERIC", "TIMESTAMP WITH TIME ZONE")
     else:
         types = dict(
             table.sql("SELECT column_name, data_type FROM information_schema.columns WHERE table_name = '{t}'")

@@ -79,6 +79,21 @@ def test_fields_of_every_type_arrive_exactly_and_are_equal_to_themselves(world):
         assert changes(world.run()) == (0, 0, 1), f"null to value in {list(FIELDS)[position]}"
 
 
+def test_amounts_are_numbers_in_sqlite_and_never_rounded(tmp_path):
+    world = World(tmp_path)
+    world.sync["field_mapping"] = [{"source_column": "amount", "destination_field": "amount"}]
+    exact = [Decimal("0.10"), Decimal("29.33"), Decimal("-1234567890123.45")]
+    world.people(
+        {n: (value,) for n, value in enumerate([*exact, Decimal("12345678901234567.89")])}, "amount DECIMAL(30, 2)"
+    )
+    run = world.run()
+    assert (run.counts.added, run.counts.invalid) == (3, 1)
+    held = world.held(columns="amount")
+    assert [Decimal(str(held[n])) for n in range(3)] == exact
+    assert all(isinstance(value, int | float) for value in held.values())
+    assert changes(world.run()) == (0, 0, 0)
+
+
 def test_runs_history_and_leases_live_in_postgresql_too(tmp_path, postgres_url):
     world = World(tmp_path, env={"ZSYNC_DATABASE_URL": postgres_url})
     world.at_destination(

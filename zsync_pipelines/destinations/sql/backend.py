@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import polars as pl
+import pyarrow as pa
 import sqlalchemy as sa
 
 from zsync_pipelines.destinations.redact import redacted, secrets_of
@@ -120,6 +121,14 @@ class Backend(ABC):
     def fold(self, name: str) -> str:
         """A name as the database compares it."""
         return name.lower() if self.folds_case else name
+
+    def decimal_type(self, scale: int) -> str:
+        """The type of a new column for decimals with so many digits after the point."""
+        return self.types[FieldType.DECIMAL]
+
+    def narrowed(self, spec: FieldSpec, native: str, kind: pa.DataType) -> FieldSpec:
+        """What a column takes of values of one Arrow type, where that is less than it takes in general."""
+        return spec
 
     def timestamp(self, value: datetime) -> Any:
         """A parameter for a timestamp column of ours."""

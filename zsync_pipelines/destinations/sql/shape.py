@@ -113,7 +113,8 @@ class Target:
         for column in shape.payload:
             family = family_of(column.type)
             base = db.text_spec if family is FieldType.TEXT else FieldSpec()
-            fields[column.name] = db.float_spec if family is FieldType.FLOAT else base
+            base = db.float_spec if family is FieldType.FLOAT else base
+            fields[column.name] = db.narrowed(base, _native(db, column), column.type)
         return TargetFields(key, fields)
 
     def fields_of(self, table: Table, shape: SyncShape, key_column: str) -> TargetFields:
@@ -132,7 +133,7 @@ class Target:
                 raise TargetMissingError(
                     f"column '{found.name}' of table {self.place} is filled by the database itself; map another"
                 )
-            fields[column.name] = found.spec
+            fields[column.name] = self.db.narrowed(found.spec, found.native, column.type)
         problems = list(self._unfilled(table, shape, key_column))
         if problems:
             raise TargetMissingError(
@@ -183,4 +184,5 @@ def _native(db: Backend, column: pa.Field) -> str:
     family = family_of(column.type) or FieldType.TEXT
     zone = _ZONED if family is FieldType.TIMESTAMP and column.type.tz else ""
     scale = column.type.scale if family is FieldType.DECIMAL else 0
-    return db.types[family].format(scale=scale) + zone
+    name = db.decimal_type(scale) if family is FieldType.DECIMAL else db.types[family]
+    return name.format(scale=scale) + zone

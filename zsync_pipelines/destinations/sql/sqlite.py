@@ -6,10 +6,12 @@ import os
 import re
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import polars as pl
+import pyarrow as pa
 import sqlalchemy as sa
 
 from zsync_pipelines.destinations.sql.backend import FileBackend
@@ -26,6 +28,10 @@ from zsync_pipelines.errors import (
 )
 
 _BUSY_SECONDS = 30.0
+_EXACT_DIGITS = 15
+"""Decimal digits that SQLite's numbers, 64-bit floats, give back as they were (IEEE 754: DBL_DIG)."""
+_NUMERIC_SCALE = 6
+"""Decimals with at most so many digits after the point become numbers, which can be compared and summed."""
 _NAMES: list[tuple[str, FieldType]] = [
     # In this order: the first that occurs in a declared type wins, as with SQLite's own affinity rules.
     ("BOOL", FieldType.BOOLEAN),
@@ -54,7 +60,7 @@ class SQLiteBackend(FileBackend):
         FieldType.TEXT: "TEXT",
         FieldType.INTEGER: "BIGINT",
         FieldType.FLOAT: "DOUBLE PRECISION",
-        # SQLite's NUMERIC is a float beyond 15 digits; text keeps every digit.
+        # Of many digits after the point; text keeps all of them. Amounts become NUMERIC, see `decimal_type`.
         FieldType.DECIMAL: "TEXT",
         FieldType.BOOLEAN: "BOOLEAN",
         FieldType.DATE: "DATE",
@@ -160,6 +166,16 @@ class SQLiteBackend(FileBackend):
     def can_create(self, schema: str) -> bool:
         # SQLite keeps its journal beside the file.
         return os.access(self.path.parent, os.W_OK) and (not self.path.exists() or os.access(self.path, os.W_OK))
+
+    def decimal_type(self, scale: int) -> str:
+        return "NUMERIC" if scale <= _NUMERIC_SCALE else self.types[FieldType.DECIMAL]
+
+    def narrowed(self, spec: FieldSpec, native: str, kind: pa.DataType) -> FieldSpec:
+        # A number column keeps 15 digits of a decimal; a member with more is invalid rather than rounded.
+        if not pa.types.is_decimal(kind) or _family(native) not in (FieldType.DECIMAL, FieldType.FLOAT):
+            return spec
+        limit = 10.0 ** (_EXACT_DIGITS - kind.scale)
+        return replace(spec, minimum=-limit, maximum=limit)
 
     def timestamp(self, value: datetime) -> Any:
         return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
