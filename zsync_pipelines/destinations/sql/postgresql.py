@@ -124,7 +124,8 @@ class PostgreSQLBackend(Backend):
     def insert_new(self, table: str, columns: Sequence[str], rows: pl.DataFrame) -> bool:
         self.execute("SAVEPOINT zsync_insert")
         try:
-            self._copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN", rows)
+            # Batches come in the order of a hash; in the order of the key, neighbours in the index are written together.
+            self._copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN", rows.sort(rows.columns[0]))
         except psycopg.errors.UniqueViolation:
             self.execute("ROLLBACK TO SAVEPOINT zsync_insert")
             return False
