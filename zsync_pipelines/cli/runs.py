@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -57,15 +58,17 @@ def plan(sync: str, as_json: bool, **options: Any) -> None:
 def run(sync: str, as_json: bool, **options: Any) -> None:
     """Run SYNC now. Exit code 3 on a partial failure, 1 on an error."""
     check_run_options(options)
+    from zsync_pipelines.cli.render import progress
     from zsync_pipelines.domain.run import RunOptions, RunStatus, Trigger
     from zsync_pipelines.service.bootstrap import open_zsync
     from zsync_pipelines.service.manage import find_sync
 
-    find_sync(open_zsync(), sync)  # as above
-    with only_stderr():
+    app = open_zsync()
+    find_sync(app, sync)  # as above
+    with only_stderr(), progress(f"running {sync}") as watch:
         from zsync_pipelines.orchestration.launch import launch_sync
 
-        result = launch_sync(sync, RunOptions(**options), Trigger.MANUAL)
+        result = launch_sync(sync, RunOptions(**options), Trigger.MANUAL, replace(app, watch=watch))
     if as_json:
         print_json(result.to_json())
     else:

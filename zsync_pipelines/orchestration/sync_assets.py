@@ -13,8 +13,8 @@ from zsync_pipelines.domain.run import RunStatus, SyncRun, Trigger
 from zsync_pipelines.errors import LeaseHeldError, OlderAsOfError, ZsyncError
 from zsync_pipelines.orchestration import metadata
 from zsync_pipelines.orchestration.run_options import RunOptionsResource
-from zsync_pipelines.service.bootstrap import Zsync
-from zsync_pipelines.service.evaluate import Progress, evaluate_membership
+from zsync_pipelines.service.bootstrap import Progress, Zsync
+from zsync_pipelines.service.evaluate import evaluate_membership
 from zsync_pipelines.service.lifecycle import skip_run
 from zsync_pipelines.service.planning import make_plan
 from zsync_pipelines.service.refs import MembershipRef, PlanRef
@@ -47,12 +47,12 @@ def sync_assets(app: Zsync, sync: Sync, description: str) -> list[dg.AssetsDefin
             if not _delivers(context, keys[DELIVERY]):
                 as_of = run_options.parse().as_of or app.clock()
                 folder = _look_folder(app, sync.id, context.run.run_id)
-                found = evaluate_membership(app, load_setup(app, sync.id), as_of, folder, _progress(context))
+                found = evaluate_membership(app, load_setup(app, sync.id), as_of, folder, _progress(app, context))
             else:
                 run = _begin(app, sync, context, run_options)
                 if run is None:
                     return
-                found = evaluate_step(app, run, _progress(context))
+                found = evaluate_step(app, run, _progress(app, context))
         yield dg.MaterializeResult(value=found.to_json(), metadata=metadata.of_membership(found))
 
     @asset(key=keys[SNAPSHOT], description="What the destination acknowledged, as of the last run.")
@@ -88,11 +88,11 @@ def sync_assets(app: Zsync, sync: Sync, description: str) -> list[dg.AssetsDefin
                 run = _begin(app, sync, context, run_options)
                 if run is None:
                     return
-                plan = plan_step(app, run, found, _progress(context))
+                plan = plan_step(app, run, found, _progress(app, context))
             else:
                 folder = _look_folder(app, sync.id, context.run.run_id)
                 options, setup = run_options.parse(), load_setup(app, sync.id)
-                plan = make_plan(app, setup, context.run.run_id, found, options, folder, _progress(context))
+                plan = make_plan(app, setup, context.run.run_id, found, options, folder, _progress(app, context))
         for warning in plan.warnings:
             context.log.warning(warning)
         guard = dg.AssetCheckResult(
@@ -119,7 +119,7 @@ def sync_assets(app: Zsync, sync: Sync, description: str) -> list[dg.AssetsDefin
         if run is None:
             return
         try:
-            ended = deliver_step(app, run, PlanRef.from_json(plan), _progress(context))
+            ended = deliver_step(app, run, PlanRef.from_json(plan), _progress(app, context))
         except ZsyncError as error:
             yield _delivered(app, app.runs.get(run.id) or run, keys[DELIVERY])
             raise dg.Failure(str(error), allow_retries=False) from None
@@ -186,12 +186,13 @@ def _look_folder(app: Zsync, sync_id: str, dagster_run_id: str) -> str:
     return f"looks/{sync_id}/{dagster_run_id}"
 
 
-def _progress(context: dg.AssetExecutionContext) -> Progress:
-    """Progress as log lines, at most one in some seconds."""
+def _progress(app: Zsync, context: dg.AssetExecutionContext) -> Progress:
+    """Progress for whoever watches this process, and as log lines, at most one in some seconds."""
     last = time.monotonic()
 
     def report(what: str, done: int, total: int | None) -> None:
         nonlocal last
+        app.watch(what, done, total)
         if time.monotonic() - last >= _LOG_SECONDS:
             last = time.monotonic()
             context.log.info(f"{done:,}{f' of {total:,}' if total else ''} {what}")

@@ -17,10 +17,20 @@ from zsync_pipelines.store.runs import RunStore
 from zsync_pipelines.store.snapshots import SnapshotStore
 from zsync_pipelines.store.storage import Storage
 
+Progress = Callable[[str, int, int | None], None]
+"""Called with what is being done, how much of it is done and of how much (None: not known)."""
+
+
+def no_progress(what: str, done: int, total: int | None) -> None:
+    """Nobody is watching."""
+
 
 @dataclass(frozen=True)
 class Zsync:
-    """What every service function takes. `environment` resolves `${NAME}` references and may hold secrets."""
+    """What every service function takes. `environment` resolves `${NAME}` references and may hold secrets.
+
+    `watch` is told of the progress of runs that Dagster executes in this process; elsewhere they only log it.
+    """
 
     settings: Settings
     database: sa.Engine
@@ -31,6 +41,7 @@ class Zsync:
     storage: Storage
     environment: Mapping[str, str] = field(repr=False)
     clock: Callable[[], datetime] = field(repr=False)
+    watch: Progress = field(default=no_progress, repr=False)
 
 
 def open_zsync(env: Mapping[str, str] | None = None) -> Zsync:

@@ -11,8 +11,7 @@ from zsync_pipelines.domain.destination import Destination, DestinationSettings,
 from zsync_pipelines.domain.keys import KEY
 from zsync_pipelines.engine.frames import payload_columns
 from zsync_pipelines.errors import DestinationError, OutcomeUnknownError
-from zsync_pipelines.service.bootstrap import Zsync
-from zsync_pipelines.service.evaluate import Progress
+from zsync_pipelines.service.bootstrap import Progress, Zsync
 from zsync_pipelines.service.lifecycle import Lease
 from zsync_pipelines.service.refs import PlanPart, PlanRef
 from zsync_pipelines.store.frames import FrameFile

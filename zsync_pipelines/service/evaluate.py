@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 
 import polars as pl
@@ -10,15 +9,12 @@ import pyarrow as pa
 
 from zsync_pipelines.domain.keys import KEY, KEY_HASH
 from zsync_pipelines.engine.membership import map_rows, membership_schema, resolve_duplicates
-from zsync_pipelines.service.bootstrap import Zsync
+from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
 from zsync_pipelines.service.refs import MembershipRef
 from zsync_pipelines.service.setup import SyncSetup
 from zsync_pipelines.sources.evaluate import EvaluationRequest, evaluate
 from zsync_pipelines.store.frames import frame_writer
 from zsync_pipelines.store.spill import Spill
-
-Progress = Callable[[str, int, int | None], None]
-"""Called with what is being done, how much of it is done and of how much (None: not known)."""
 
 INVALID_SCHEMA = pa.schema(
     [
@@ -28,10 +24,6 @@ INVALID_SCHEMA = pa.schema(
         pa.field("reason", pa.large_string()),
     ]
 )
-
-
-def no_progress(what: str, done: int, total: int | None) -> None:
-    """Nobody is watching."""
 
 
 def evaluate_membership(

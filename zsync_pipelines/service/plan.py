@@ -13,8 +13,8 @@ import polars as pl
 from zsync_pipelines.domain.delivery import Op
 from zsync_pipelines.domain.keys import KEY
 from zsync_pipelines.domain.run import RunOptions
-from zsync_pipelines.service.bootstrap import Zsync
-from zsync_pipelines.service.evaluate import Progress, evaluate_membership, no_progress
+from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
+from zsync_pipelines.service.evaluate import evaluate_membership
 from zsync_pipelines.service.planning import check_as_of, make_plan
 from zsync_pipelines.service.refs import PlanRef
 from zsync_pipelines.service.setup import load_setup

@@ -31,8 +31,8 @@ from zsync_pipelines.engine.membership import shape_of
 from zsync_pipelines.engine.policy import Actions, decide, rebaseline
 from zsync_pipelines.engine.values import screen
 from zsync_pipelines.errors import OlderAsOfError, SnapshotError
-from zsync_pipelines.service.bootstrap import Zsync
-from zsync_pipelines.service.evaluate import INVALID_SCHEMA, Progress, no_progress
+from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
+from zsync_pipelines.service.evaluate import INVALID_SCHEMA
 from zsync_pipelines.service.refs import MembershipRef, PlanPart, PlanRef
 from zsync_pipelines.service.setup import SyncSetup
 from zsync_pipelines.service.snapshots import Snapshot, hash_ranges

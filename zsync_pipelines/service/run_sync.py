@@ -12,10 +12,10 @@ from dataclasses import replace
 
 from zsync_pipelines.domain.run import RunOptions, RunStatus, SyncRun, Trigger
 from zsync_pipelines.errors import DestinationError, LeaseLostError, RunCancelledError, ZsyncError
-from zsync_pipelines.service.bootstrap import Zsync
+from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
 from zsync_pipelines.service.conclude import check_fresh, collect_garbage, conclude, run_folder
 from zsync_pipelines.service.deliver import Delivery, deliver, give_up_unanswered, settle_unanswered
-from zsync_pipelines.service.evaluate import Progress, evaluate_membership, no_progress
+from zsync_pipelines.service.evaluate import evaluate_membership
 from zsync_pipelines.service.lifecycle import begin_run, fail_run, holding
 from zsync_pipelines.service.next_snapshot import holdings
 from zsync_pipelines.service.planning import check_as_of, make_plan, sync_shape

@@ -62,7 +62,7 @@ class Commands:
     def launches(self, **changes: Any) -> None:
         """Let `zsync run` answer this run, printing as Dagster may."""
 
-        def launch_sync(sync_id: str, options: RunOptions, trigger: Trigger) -> SyncRun:
+        def launch_sync(sync_id: str, options: RunOptions, trigger: Trigger, app: object) -> SyncRun:
             self.asked.append((sync_id, options, trigger))
             print("dagster says something on stdout")  # noqa: T201
             return replace(RUN, sync_id=sync_id, **changes)

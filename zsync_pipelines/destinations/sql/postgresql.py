@@ -124,7 +124,7 @@ class PostgreSQLBackend(Backend):
     def insert_new(self, table: str, columns: Sequence[str], rows: pl.DataFrame) -> bool:
         self.execute("SAVEPOINT zsync_insert")
         try:
-            # Batches come in the order of a hash; in the order of the key, neighbours in the index are written together.
+            # Batches come in the order of a hash; in that of the key, neighbours in the index go together.
             self._copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN", rows.sort(rows.columns[0]))
         except psycopg.errors.UniqueViolation:
             self.execute("ROLLBACK TO SAVEPOINT zsync_insert")
