@@ -18,8 +18,10 @@ from zsync_pipelines.store.frames import FrameFile
 from zsync_pipelines.store.ledger import LedgerEntry
 
 _ALIKE = 8
-"""Splitting a refused batch ends when this many of its pieces in a row were refused whole for one reason: then the
-fault is not in single rows."""
+"""Splitting a refused batch ends when this many single rows were refused for one reason and none of the batch was
+taken: then the fault is not in single rows."""
+_MAX_PIECES = 400
+"""Splitting ends after this many pieces in any case: enough to single out some twenty rows among 100,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,29 @@ def deliver(delivery: Delivery, lease: Lease, holdings: Holdings, progress: Prog
 
 
 @dataclass
+class _Search:
+    """The search for the rows at fault in one refused batch."""
+
+    pieces: int = 0
+    taken: bool = False
+    reasons: list[str | None] = field(default_factory=list)
+
+    def saw(self, receipt: Receipt) -> None:
+        """Learn from the receipt of one piece."""
+        self.pieces += 1
+        refused_whole = receipt.rest is Outcome.REJECTED and not receipt.exceptions
+        self.taken = self.taken or not refused_whole
+        if refused_whole and receipt.rows == 1:
+            self.reasons.append(receipt.reason)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether going on would find nothing new, or cost too much."""
+        alike = len(self.reasons) >= _ALIKE and len(set(self.reasons)) == 1
+        return self.pieces >= _MAX_PIECES or (alike and not self.taken)
+
+
+@dataclass
 class _Sender:
     """Sends rows of a part as one batch, and a batch that was refused whole again in pieces."""
 
@@ -66,27 +91,23 @@ class _Sender:
     total: int
     number: int = 0
     done: int = 0
-    alike: int = field(default=0, init=False)
 
     def send(self, part: PlanPart, file: FrameFile, start: int, rows: int) -> None:
-        """Send rows and find those at fault if the batch is refused whole."""
-        self.alike = 0
-        self._send(part, file, start, rows, reason=None)
+        """Send rows and find those at fault if the batch is refused whole. Rows of pieces that are not tried keep the
+        refusal of the batch they were in; the next run tries them again."""
+        self._send(part, file, start, rows, _Search())
         self.done += rows
         self.progress(f"rows sent ({part.op})", self.done, self.total)
 
-    def _send(self, part: PlanPart, file: FrameFile, start: int, rows: int, reason: str | None) -> None:
+    def _send(self, part: PlanPart, file: FrameFile, start: int, rows: int, search: _Search) -> None:
         receipt = self._send_once(part, file, start, rows)
-        if receipt.rest is not Outcome.REJECTED or receipt.exceptions:
-            self.alike = 0
-            return
-        self.alike = self.alike + 1 if receipt.reason == reason else 1
-        if rows == 1 or not receipt.permanent:
+        search.saw(receipt)
+        if receipt.rest is not Outcome.REJECTED or receipt.exceptions or rows == 1 or not receipt.permanent:
             return
         for first, count in _pieces(start, rows, (rows + 1) // 2):
-            if self.alike >= _ALIKE:
-                return  # everything fails alike: the rest of the batch keeps its refusal
-            self._send(part, file, first, count, receipt.reason)
+            if search.is_hopeless:
+                return
+            self._send(part, file, first, count, search)
 
     def _send_once(self, part: PlanPart, file: FrameFile, start: int, rows: int) -> Receipt:
         self.lease.check()
