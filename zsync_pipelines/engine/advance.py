@@ -55,7 +55,8 @@ def marks_of(op: Op, rows: pl.DataFrame) -> pl.DataFrame:
         state.alias(STATE),
         (accepted & pl.lit(op is Op.REMOVE)).alias(GONE),
         (~new_payload | pl.lit(op is Op.REMOVE)).alias(KEEP_PAYLOAD),
-        *payload_columns(rows.columns),
+        # A removal's fields are the snapshot's own, which stay; beside rows of other operations they would read as null.
+        *(payload_columns(rows.columns) if op is not Op.REMOVE else []),
     )
 
 

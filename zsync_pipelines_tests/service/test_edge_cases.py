@@ -395,6 +395,20 @@ def test_a_field_that_is_mapped_no_more_is_still_known_to_be_there(world):
     assert world.held(columns="email, score") == {1: ("a@x.org", 7), 2: ("new@x.org", 6)}
 
 
+def test_a_field_that_is_mapped_no_more_survives_a_full_resync_beside_a_removal(world):
+    """Found by the law of run histories: removals carry fields that the other rows do not have any more."""
+    mapping = world.sync["field_mapping"]
+    world.people({1: "a@x.org", 2: "b@x.org"})
+    world.run()
+    world.sync["field_mapping"] = []
+    world.people({1: "a@x.org"})
+    assert changes(world.run(full_resync=True)) == (0, 1, 1)
+    world.sync["field_mapping"] = mapping
+    world.people({1: None})
+    assert changes(world.run()) == (0, 0, 1), "the destination still held the e-mail"
+    assert world.held() == {1: None}
+
+
 def test_a_null_turning_into_a_value_and_back_is_an_update(world):
     world.people({1: None})
     world.run()
