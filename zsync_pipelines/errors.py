@@ -17,6 +17,7 @@ ZsyncError
     ├── CredentialsError   credentials are wrong, expired or lack a permission
     ├── UnreachableError   no connection
     ├── TargetMissingError the list or table is gone
+    ├── TryAgainError      nothing was applied, and a later try may be answered
     └── OutcomeUnknownError   sent, but no answer: the rows concerned are unconfirmed
 
 The text of an error is for the user: what is wrong, where, and what to do. It never holds a secret or
@@ -123,6 +124,19 @@ class UnreachableError(DestinationError):
 
 class TargetMissingError(DestinationError):
     """The destination's list, table or folder is gone, or is not what the sync needs."""
+
+
+class TryAgainError(DestinationError):
+    """Nothing of the request was applied, and a later try may be answered.
+
+    `retry_after`: seconds that the destination asks to wait. `limited`: it only asks for patience (a rate limit), so
+    that waiting spends none of the tries.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None, limited: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.limited = limited
 
 
 class OutcomeUnknownError(DestinationError):

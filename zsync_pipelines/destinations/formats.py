@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from zsync_pipelines.destinations.json_rows import json_object, json_text, json_value, plain_text
 from zsync_pipelines.domain.delivery import FIELD_PREFIX
 from zsync_pipelines.domain.keys import KEY, KeyType
 from zsync_pipelines.errors import DestinationError
@@ -123,33 +124,20 @@ class CsvWriter(_TextWriter):
         return _csv_quoted(pl.col("0"))
 
     def _token(self, value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-        return _csv_quoted(value) if dtype == pl.String else _text(value, dtype)
+        return _csv_quoted(value) if dtype == pl.String else plain_text(value, dtype)
 
 
 class JsonlWriter(_TextWriter):
     """One JSON object per line. Decimals and times are texts, and so are NaN and infinities, which JSON lacks."""
 
     def _line(self, tokens: list[pl.Expr]) -> pl.Expr:
-        names = pl.DataFrame({"name": [self.key_name, *self.payload.names]}).select(_json_text(pl.col("name")))
-        parts: list[pl.Expr] = []
-        for name, token in zip(names.to_series(), tokens, strict=True):
-            parts += [pl.lit(f"{',' if parts else '{'}{name}:"), token.fill_null("null")]
-        return pl.concat_str([*parts, pl.lit("}")])
+        return json_object([self.key_name, *self.payload.names], tokens)
 
     def _key_token(self) -> pl.Expr:
-        return pl.col("0") if self.key_type is KeyType.INTEGER else _json_text(pl.col("0"))
+        return pl.col("0") if self.key_type is KeyType.INTEGER else json_text(pl.col("0"))
 
     def _token(self, value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-        if dtype == pl.String:
-            return _json_text(value)
-        text = _text(value, dtype)
-        if dtype.is_float():
-            infinite = pl.when(value > 0).then(pl.lit('"Infinity"')).otherwise(pl.lit('"-Infinity"'))
-            special = pl.when(value.is_nan()).then(pl.lit('"NaN"')).otherwise(infinite)
-            return pl.when(value.is_finite() | value.is_null()).then(text).otherwise(special)
-        if dtype.is_decimal() or dtype.is_temporal():
-            return pl.concat_str([pl.lit('"'), text, pl.lit('"')])
-        return text
+        return json_value(value, dtype)
 
 
 class ParquetWriter(Writer):
@@ -218,20 +206,6 @@ def create_private(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE), "wb")
 
 
-def _text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """Numbers exactly, times as ISO 8601, booleans in lower case; null stays null."""
-    if isinstance(dtype, pl.Datetime):
-        if dtype.time_zone is None:
-            return value.dt.to_string("%Y-%m-%dT%H:%M:%S%.f")
-        return value.dt.convert_time_zone("UTC").dt.to_string("%Y-%m-%dT%H:%M:%S%.fZ")
-    return value.cast(pl.String)
-
-
 def _csv_quoted(value: pl.Expr) -> pl.Expr:
     quoted = pl.concat_str([pl.lit('"'), value.str.replace_all('"', '""', literal=True), pl.lit('"')])
     return pl.when(value.str.contains(r'[",\r\n]|^\s|\s$|^$')).then(quoted).otherwise(value)
-
-
-def _json_text(value: pl.Expr) -> pl.Expr:
-    """A text as JSON, through an object with one nameless member."""
-    return pl.struct(value.alias("")).struct.json_encode().str.strip_prefix('{"":').str.strip_suffix("}")

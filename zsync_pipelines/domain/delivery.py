@@ -157,7 +157,8 @@ class Receipt:
     """What became of a batch's rows: `rest` for all of them but `exceptions` (by canonical key).
 
     `reason` explains `rest` where it is not acceptance (for pending rows it is the handle). Partitions the batch by
-    construction: a row is in `exceptions` or it is not.
+    construction: a row is in `exceptions` or it is not. `doubtful`: an earlier try of the same rows went unanswered, so
+    a refusal now does not prove that nothing was applied.
     """
 
     batch_number: int
@@ -166,6 +167,7 @@ class Receipt:
     reason: str | None = None
     permanent: bool = True
     exceptions: Mapping[str, RowResult] = field(default_factory=dict)
+    doubtful: bool = False
 
     def __post_init__(self) -> None:
         if len(self.exceptions) > self.rows:
@@ -190,6 +192,7 @@ class Receipt:
             "rest": self.rest.value,
             "reason": self.reason,
             "permanent": self.permanent,
+            "doubtful": self.doubtful,
             "exceptions": {k: [r.outcome.value, r.reason, r.permanent] for k, r in self.exceptions.items()},
         }
 
@@ -204,4 +207,5 @@ class Receipt:
             value["reason"],
             value["permanent"],
             exceptions,
+            value.get("doubtful", False),
         )

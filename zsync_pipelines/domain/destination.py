@@ -64,7 +64,8 @@ Holdings = Callable[[], Iterator[pa.RecordBatch]]
 
 
 class Destination(ABC, Generic[S]):
-    """One list or table at a destination, for the length of one run. Used by one thread at a time."""
+    """One list or table at a destination, for the length of one run. Used by one thread at a time, but for `send`
+    where the connector allows several batches in flight."""
 
     settings_type: ClassVar[type[DestinationSettings]]
     type: ClassVar[str]
@@ -72,6 +73,10 @@ class Destination(ABC, Generic[S]):
 
     def __init__(self, settings: S) -> None:
         self.settings = settings
+
+    def limits(self) -> Capabilities:
+        """The capabilities as this instance's settings narrow them."""
+        return self.capabilities
 
     @classmethod
     @abstractmethod
@@ -94,7 +99,8 @@ class Destination(ABC, Generic[S]):
     @abstractmethod
     def send(self, batch: Batch) -> Receipt:
         """Send one batch and return what became of its rows: `batch.accept_all()`, `accept_except`, `reject_all` or
-        `pending`. Raises OutcomeUnknownError when no answer came, another DestinationError when nothing was applied."""
+        `pending`. Raises OutcomeUnknownError when no answer came, TryAgainError when nothing was applied and a later
+        try may succeed, another DestinationError to stop the run. Called from up to `max_in_flight` threads at once."""
 
     def lookup(self, batch: Batch) -> Receipt | None:
         """What became of a batch sent by a run that died. None: not known (rows are then unconfirmed). A destination

@@ -24,7 +24,9 @@ OUTCOME = "outcome"
 UNSENT = 0
 CODES = {Outcome.ACCEPTED: 1, Outcome.REJECTED: 2, Outcome.PENDING: 3, Outcome.UNCONFIRMED: 4}
 """Outcomes as the small integers of an `outcome` column; `UNSENT` for rows held back or never sent."""
-_UNKNOWN = [CODES[Outcome.UNCONFIRMED], CODES[Outcome.PENDING]]
+REFUSED_IN_DOUBT = 5
+"""Refused, after an earlier try that went unanswered and may have been applied: for the snapshot that is unknown."""
+_UNKNOWN = [CODES[Outcome.UNCONFIRMED], CODES[Outcome.PENDING], REFUSED_IN_DOUBT]
 _UNKNOWN_STATE = {
     Op.ADD: State.ADD_UNCONFIRMED,
     Op.UPDATE: State.UPDATE_UNCONFIRMED,
@@ -55,7 +57,7 @@ def marks_of(op: Op, rows: pl.DataFrame) -> pl.DataFrame:
         state.alias(STATE),
         (accepted & pl.lit(op is Op.REMOVE)).alias(GONE),
         (~new_payload | pl.lit(op is Op.REMOVE)).alias(KEEP_PAYLOAD),
-        # A removal's fields are the snapshot's own, which stay; beside rows of other operations they would read as null.
+        # A removal's fields are the snapshot's own, which stay; beside other operations' rows they would read as null.
         *(payload_columns(rows.columns) if op is not Op.REMOVE else []),
     )
 

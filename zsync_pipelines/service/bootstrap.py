@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -41,6 +42,7 @@ class Zsync:
     storage: Storage
     environment: Mapping[str, str] = field(repr=False)
     clock: Callable[[], datetime] = field(repr=False)
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
     watch: Progress = field(default=no_progress, repr=False)
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
+from threading import Lock
 
 from zsync_pipelines.domain.delivery import MAYBE_THERE, NEVER_ARRIVED, Batch, Outcome, Receipt
 from zsync_pipelines.domain.destination import Destination, DestinationSettings, Holdings
 from zsync_pipelines.domain.keys import KEY
 from zsync_pipelines.engine.frames import payload_columns
 from zsync_pipelines.errors import DestinationError, OutcomeUnknownError
+from zsync_pipelines.service.attempts import Attempts
 from zsync_pipelines.service.bootstrap import Progress, Zsync
 from zsync_pipelines.service.lifecycle import Lease
+from zsync_pipelines.service.rate_limit import RateLimiter
 from zsync_pipelines.service.refs import PlanPart, PlanRef
+from zsync_pipelines.service.scrub import scrubbed
 from zsync_pipelines.store.frames import FrameFile
 from zsync_pipelines.store.ledger import LedgerEntry
 
@@ -35,7 +41,7 @@ class Delivery:
     plan: PlanRef
 
 
-def read_batch(app: Zsync, plan: PlanRef, part: PlanPart, entry: LedgerEntry, sync_id: str, file: FrameFile) -> Batch:
+def read_batch(plan: PlanRef, part: PlanPart, entry: LedgerEntry, sync_id: str, file: FrameFile) -> Batch:
     """The batch that a ledger entry stands for, the same bytes every time."""
     table = file.slice(entry.start, entry.rows)
     table = table.select([KEY, MAYBE_THERE, *payload_columns(table.column_names)]).combine_chunks()
@@ -48,14 +54,35 @@ def deliver(delivery: Delivery, lease: Lease, holdings: Holdings, progress: Prog
     Raises what stops the delivery; the ledger says what was done up to there.
     """
     parts = [part for part in delivery.plan.parts if not part.held]
-    total = sum(part.rows for part in parts)
-    sender = _Sender(delivery, lease, progress, total)
+    limits = delivery.destination.limits()
+    attempts = Attempts(delivery.destination, lease, RateLimiter(limits.rate_limits, lease.pause))
+    sender = _Sender(delivery, attempts, progress, sum(part.rows for part in parts))
     for part in parts:
         with FrameFile(delivery.app.storage, part.path, part.rows) as file:
-            for start, rows in _pieces(0, part.rows, delivery.destination.capabilities.max_batch_rows):
-                sender.send(part, file, start, rows)
+            _in_flight(
+                (partial(sender.send, part, file, *piece) for piece in _pieces(0, part.rows, limits.max_batch_rows)),
+                limits.max_in_flight,
+            )
     lease.check()
     _finish(delivery, holdings)
+
+
+def _in_flight(sends: Iterator[Callable[[], None]], limit: int) -> None:
+    """Call each, up to `limit` at once. After a failure nothing more is begun; it is raised once all have ended."""
+    if limit == 1:
+        for send in sends:
+            send()
+        return
+    with ThreadPoolExecutor(limit, thread_name_prefix="send") as pool:
+        running: set[Future[None]] = set()
+        for send in sends:
+            running.add(pool.submit(send))
+            if len(running) == limit:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+        for future in running:
+            future.result()
 
 
 @dataclass
@@ -64,11 +91,13 @@ class _Search:
 
     pieces: int = 0
     taken: bool = False
+    doubtful: bool = False
     reasons: list[str | None] = field(default_factory=list)
 
     def saw(self, receipt: Receipt) -> None:
         """Learn from the receipt of one piece."""
         self.pieces += 1
+        self.doubtful = self.doubtful or receipt.doubtful
         refused_whole = receipt.rest is Outcome.REJECTED and not receipt.exceptions
         self.taken = self.taken or not refused_whole
         if refused_whole and receipt.rows == 1:
@@ -86,21 +115,23 @@ class _Sender:
     """Sends rows of a part as one batch, and a batch that was refused whole again in pieces."""
 
     delivery: Delivery
-    lease: Lease
+    attempts: Attempts
     progress: Progress
     total: int
     number: int = 0
     done: int = 0
+    turn: Lock = field(default_factory=Lock, init=False)
 
     def send(self, part: PlanPart, file: FrameFile, start: int, rows: int) -> None:
         """Send rows and find those at fault if the batch is refused whole. Rows of pieces that are not tried keep the
         refusal of the batch they were in; the next run tries them again."""
         self._send(part, file, start, rows, _Search())
-        self.done += rows
-        self.progress(f"rows sent ({part.op})", self.done, self.total)
+        with self.turn:
+            self.done += rows
+            self.progress(f"rows sent ({part.op})", self.done, self.total)
 
     def _send(self, part: PlanPart, file: FrameFile, start: int, rows: int, search: _Search) -> None:
-        receipt = self._send_once(part, file, start, rows)
+        receipt = self._send_once(part, file, start, rows, doubtful=search.doubtful)
         search.saw(receipt)
         if receipt.rest is not Outcome.REJECTED or receipt.exceptions or rows == 1 or not receipt.permanent:
             return
@@ -109,28 +140,17 @@ class _Sender:
                 return
             self._send(part, file, first, count, search)
 
-    def _send_once(self, part: PlanPart, file: FrameFile, start: int, rows: int) -> Receipt:
-        self.lease.check()
+    def _send_once(self, part: PlanPart, file: FrameFile, start: int, rows: int, *, doubtful: bool) -> Receipt:
+        self.attempts.lease.check()
         delivery, app = self.delivery, self.delivery.app
-        entry = LedgerEntry(delivery.run_id, self.number, part.name, start, rows, secrets.token_hex(16))
-        self.number += 1
+        with self.turn:  # files are read, and batches numbered, by one thread at a time
+            entry = LedgerEntry(delivery.run_id, self.number, part.name, start, rows, secrets.token_hex(16))
+            self.number += 1
+            batch = read_batch(delivery.plan, part, entry, delivery.sync_id, file)
         app.ledger.record(entry, app.clock())
-        batch = read_batch(app, delivery.plan, part, entry, delivery.sync_id, file)
-        receipt = _checked(batch, _attempt(delivery.destination, batch))
+        receipt = scrubbed(batch, _checked(batch, self.attempts.send(batch, doubtful=doubtful)))
         app.ledger.settle(delivery.run_id, receipt, app.clock())
         return receipt
-
-
-def _attempt(destination: Destination[DestinationSettings], batch: Batch) -> Receipt:
-    """Send; where no answer came, ask once what became of the batch."""
-    try:
-        return destination.send(batch)
-    except OutcomeUnknownError as unknown:
-        try:
-            found = destination.lookup(batch)
-        except DestinationError:
-            found = None
-        return found or batch.unconfirmed(str(unknown))
 
 
 def _checked(batch: Batch, receipt: Receipt) -> Receipt:
@@ -175,7 +195,7 @@ def settle_unanswered(delivery: Delivery) -> None:
             continue
         part = parts[entry.part]
         with FrameFile(app.storage, part.path, part.rows) as file:
-            batch = read_batch(app, plan, part, entry, delivery.sync_id, file)
+            batch = read_batch(plan, part, entry, delivery.sync_id, file)
         try:
             found = delivery.destination.lookup(batch)
         except DestinationError:

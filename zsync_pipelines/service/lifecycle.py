@@ -18,6 +18,7 @@ from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.store import leases
 from zsync_pipelines.store.database import writing
 
+_PAUSE_SLICE_SECONDS = 1.0
 _SEND_MARGIN_SECONDS = 30
 """A holder that was not renewed for this much less than the lease's length stops sending: one request's time-out."""
 
@@ -109,6 +110,14 @@ class Lease:
             self.renew()
         if self.app.runs.cancel_requested(self.run.id):
             raise RunCancelledError(f"run {self.run.id} was cancelled")
+
+    def pause(self, seconds: float) -> None:
+        """Wait, in slices so short that a cancelled or superseded run notices."""
+        while seconds > 0:
+            self.check()
+            self.app.sleep(min(seconds, _PAUSE_SLICE_SECONDS))
+            seconds -= _PAUSE_SLICE_SECONDS
+        self.check()
 
     def renew(self) -> None:
         """Extend the lease now; LeaseLostError if another run took it over."""

@@ -9,10 +9,10 @@ from datetime import datetime
 import polars as pl
 import pyarrow as pa
 
-from zsync_pipelines.domain.delivery import NEVER_ARRIVED, Op, Outcome
+from zsync_pipelines.domain.delivery import NEVER_ARRIVED, Op, Outcome, Receipt
 from zsync_pipelines.domain.keys import KEY
 from zsync_pipelines.domain.run import Counts
-from zsync_pipelines.engine.advance import CODES, OUTCOME, UNSENT
+from zsync_pipelines.engine.advance import CODES, OUTCOME, REFUSED_IN_DOUBT, UNSENT
 from zsync_pipelines.service.refs import PlanPart, PlanRef
 from zsync_pipelines.store.frames import FrameFile
 from zsync_pipelines.store.ledger import LedgerEntry
@@ -49,10 +49,10 @@ class PartOutcomes:
 
     def count(self, outcome: Outcome) -> int:
         """Rows with this outcome."""
-        code = CODES[outcome]
-        listed = self.exceptions.filter(pl.col("code") == code).height
-        counted_with_batch = self.exceptions.filter(pl.col("rest") == code).height
-        return int((self.codes == code).sum()) + listed - counted_with_batch
+        codes = _codes_of(outcome)
+        listed = self.exceptions.filter(pl.col("code").is_in(codes)).height
+        counted_with_batch = self.exceptions.filter(pl.col("rest").is_in(codes)).height
+        return int(self.codes.is_in(codes).sum()) + listed - counted_with_batch
 
     def refusals(self, storage: Storage, limit: int) -> pl.DataFrame:
         """Keys of refused rows and why, at most `limit`."""
@@ -61,7 +61,7 @@ class PartOutcomes:
         with FrameFile(storage, self.part.path, self.part.rows) as file:
             keys = pl.DataFrame(file.slice(0, file.rows).select([KEY]))
         refused = self._judged(keys.with_columns(self.codes, self.batches)).filter(
-            pl.col(OUTCOME) == CODES[Outcome.REJECTED]
+            pl.col(OUTCOME).is_in(_codes_of(Outcome.REJECTED))
         )
         by_batch = pl.col("batch").replace_strict(self.reasons, default="", return_dtype=pl.String)
         return refused.head(limit).select(KEY, pl.coalesce("why", by_batch).alias("why"))
@@ -83,14 +83,12 @@ def _part_outcomes(part: PlanPart, entries: list[LedgerEntry]) -> PartOutcomes:
     single: dict[str, dict[str, object]] = {}
     for entry in entries:
         receipt = entry.receipt
-        rest = CODES[receipt.rest if receipt else Outcome.UNCONFIRMED]
-        if receipt is not None and receipt.reason == NEVER_ARRIVED:
-            rest = UNSENT
+        rest = _code(receipt, receipt.rest) if receipt else CODES[Outcome.UNCONFIRMED]
         rows = slice(entry.start, entry.start + entry.rows)
         codes[rows] = bytes([rest]) * entry.rows
         numbers[rows] = array("q", [entry.number]) * entry.rows
         for key, result in (receipt.exceptions if receipt else {}).items():
-            single[key] = {KEY: key, "code": CODES[result.outcome], "rest": rest, "why": result.reason}
+            single[key] = {KEY: key, "code": _code(receipt, result.outcome), "rest": rest, "why": result.reason}
     return PartOutcomes(
         part,
         _series(OUTCOME, pa.uint8(), bytes(codes), part.rows),
@@ -100,6 +98,19 @@ def _part_outcomes(part: PlanPart, entries: list[LedgerEntry]) -> PartOutcomes:
         ),
         {entry.number: entry.receipt.reason or "" for entry in entries if entry.receipt},
     )
+
+
+def _codes_of(outcome: Outcome) -> list[int]:
+    return [CODES[outcome], REFUSED_IN_DOUBT] if outcome is Outcome.REJECTED else [CODES[outcome]]
+
+
+def _code(receipt: Receipt | None, outcome: Outcome) -> int:
+    """An outcome of a receipt as a code. What never arrived counts as not sent; a refusal may leave a doubt."""
+    if receipt is None or outcome is not Outcome.REJECTED:
+        return CODES[outcome]
+    if receipt.reason == NEVER_ARRIVED:
+        return UNSENT
+    return REFUSED_IN_DOUBT if receipt.doubtful else CODES[outcome]
 
 
 def _series(name: str, kind: pa.DataType, values: bytes, rows: int) -> pl.Series:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from zsync_pipelines_tests.support import readers
 from zsync_pipelines_tests.support.memory import STORES
+from zsync_pipelines_tests.support.receiver import Receiver
 
 SECRET = "pl4nted-s3cret"
 _numbers = itertools.count()
@@ -19,10 +20,12 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Place:
-    """Where a test may put things: its own folder, and a PostgreSQL database (its URL, when it is asked for)."""
+    """Where a test may put things: its own folder, a PostgreSQL database (its URL, on demand), and a receiver
+    of webhooks (on demand)."""
 
     folder: Path
     postgres: Callable[[], str]
+    receiver: Callable[[], Receiver]
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,23 @@ def _memory() -> Case:
     return Case("memory", "memory", make, {"store": "unusable", "token": SECRET})
 
 
+def _webhook() -> Case:
+    def make(place: Place) -> tuple[dict[str, Any], Callable[[pa.Schema], readers.Held]]:
+        hook = place.receiver()
+
+        def read(payload: pa.Schema) -> readers.Held:
+            return {
+                key: {f.name: readers.parse(row[f.name], f.type) for f in payload if f.name in row}
+                for key, row in hook.held.items()
+            }
+
+        return {"url": hook.url}, read
+
+    return Case("webhook", "webhook", make, {"url": f"http://127.0.0.1:1/hook?token={SECRET}"})
+
+
 CASES = [
+    _webhook(),
     *(_sql(backend, on_remove) for backend in ("sqlite", "duckdb", "postgresql") for on_remove in ("delete", "flag")),
     *(_file(kind, layout) for kind in ("csv", "jsonl", "parquet") for layout in ("deltas", "snapshot")),
     _memory(),

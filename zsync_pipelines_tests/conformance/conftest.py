@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from zsync_pipelines_tests.conformance.cases import CASES, Case, Place
 from zsync_pipelines_tests.support.memory import MemoryStore, memory_stores
+from zsync_pipelines_tests.support.receiver import Receiver, receiver
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.id)
@@ -17,9 +20,15 @@ def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cas
 
 
 @pytest.fixture
+def hook() -> Iterator[Receiver]:
+    with receiver() as found:
+        yield found
+
+
+@pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path) -> Place:
     def postgres() -> str:
         url = request.getfixturevalue("postgres_server")
         return url.render_as_string(hide_password=False)
 
-    return Place(tmp_path, postgres)
+    return Place(tmp_path, postgres, lambda: request.getfixturevalue("hook"))

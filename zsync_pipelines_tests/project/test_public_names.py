@@ -95,10 +95,13 @@ def test_a_run_as_json():
 
 
 def test_destination_types_and_their_settings():
-    assert set(known_types()) >= {"sql", "file"}
+    assert set(known_types()) >= {"sql", "file", "webhook"}
     assert fields(connector("sql").settings_type) == {
         "url", "table", "key_column", "on_remove", "create_table", "adopt",
     }  # fmt: skip
+    assert fields(connector("webhook").settings_type) == words(
+        "url secret headers max_batch_rows max_in_flight max_requests_per_second timeout_seconds"
+    )
     assert fields(connector("file").settings_type) == {"url", "format", "layout"}
 
 
