@@ -6,14 +6,12 @@ when they are complete and durable. Of a run's changes the manifest comes last, 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +21,7 @@ from urllib.request import url2pathname
 import pyarrow as pa
 from pydantic import field_validator
 
+from zsync_pipelines.destinations.folders import MANIFEST, clear_leftovers, disk, folder_fault, in_place, sync_folder
 from zsync_pipelines.destinations.formats import WRITERS, Format, Writer, create_private
 from zsync_pipelines.domain.capabilities import Capabilities, RowResults, TargetFields
 from zsync_pipelines.domain.delivery import Batch, Op, Receipt
@@ -34,13 +33,10 @@ from zsync_pipelines.domain.destination import (
     Holdings,
     SyncShape,
 )
-from zsync_pipelines.errors import OutcomeUnknownError, TargetMissingError, UnreachableError
+from zsync_pipelines.errors import TargetMissingError
 
-MANIFEST = "manifest.json"
 _REWRITE = ".rewrite"
 _NAMES = {Op.ADD: "adds", Op.UPDATE: "updates", Op.REMOVE: "removes"}
-_OURS = re.compile(r"((adds|updates|removes|members)\.(csv|jsonl|parquet)(\.narrow)?|\.?manifest\.json)")
-_MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY})
 
 
 class Layout(StrEnum):
@@ -114,7 +110,7 @@ class FileDestination(Destination[FileSettings]):
     def check(self) -> Iterator[CheckStep]:
         """One step: the folder can be written to, or can be created."""
         try:
-            fault = _folder_fault(self._root)
+            fault = folder_fault(self._root)
         except OSError as error:
             fault = f"{error.filename or self._root}: {error.strerror}; grant access to the user that zsync runs as"
         yield CheckStep("folder", CheckStatus.FAILED if fault else CheckStatus.OK, fault or str(self._root))
@@ -133,14 +129,14 @@ class FileDestination(Destination[FileSettings]):
         self.fields(shape)
         self._shape, self._run_id = shape, run_id
         self._folder = self._root / shape.sync_id
-        with _disk(self._folder):
-            _clear_leftovers(self._folder)
+        with disk(self._folder):
+            clear_leftovers(self._folder)
 
     def send(self, batch: Batch) -> Receipt:
         """Append the batch to its operation's staged file. In the snapshot layout the rows come with the whole."""
         self._sent = self._sent or len(batch) > 0
         if self.settings.layout is Layout.DELTAS and len(batch) > 0:
-            with _disk(self._folder):
+            with disk(self._folder):
                 self._writer(batch).write(batch.table)
         return batch.pending()
 
@@ -148,11 +144,11 @@ class FileDestination(Destination[FileSettings]):
         """Whether the run's manifest is there. Of a snapshot nobody can tell which run's rows it holds, so the rows
         count as refused; they may be in the file all the same, so the next run is told to write it again."""
         folder = self._root / batch.sync_id
-        with _disk(folder):
+        with disk(folder):
             if self.settings.layout is Layout.SNAPSHOT:
                 if (folder / self._file_name("members")).exists():
                     (folder / _REWRITE).touch(0o640)
-                    _sync_folder(folder)
+                    sync_folder(folder)
             elif (folder / batch.run_id / MANIFEST).is_file():
                 return batch.accept_all()
         return batch.never_arrived()
@@ -176,28 +172,28 @@ class FileDestination(Destination[FileSettings]):
 
     def _publish_changes(self) -> None:
         final = self._folder / self._run_id
-        with _disk(self._folder):
+        with disk(self._folder):
             stage = self._staging()
             for writer in self._writers.values():
                 writer.close()
             manifest = self._manifest()
-            _sync_folder(stage)
+            sync_folder(stage)
             stage.rename(final)
             self._stage = None
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
             hidden = final / f".{MANIFEST}"
             with create_private(hidden) as file:
                 file.write(json.dumps(manifest, ensure_ascii=False, indent=2).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
             hidden.rename(final / MANIFEST)
-        with _in_place(final):
-            _sync_folder(final)
+        with in_place(final):
+            sync_folder(final)
 
     def _replace_members(self, holdings: Holdings) -> None:
         name = self._file_name("members")
         members, rewrite = self._folder / name, self._folder / _REWRITE
-        with _disk(self._folder):
+        with disk(self._folder):
             if not self._sent and members.exists() and not rewrite.exists():
                 return
             writer = self._new_writer(name, self._shape.payload)
@@ -208,8 +204,8 @@ class FileDestination(Destination[FileSettings]):
             finally:
                 writer.discard()
             writer.path.replace(members)
-        with _in_place(members):
-            _sync_folder(self._folder)
+        with in_place(members):
+            sync_folder(self._folder)
             rewrite.unlink(missing_ok=True)
 
     def _writer(self, batch: Batch) -> Writer:
@@ -228,7 +224,7 @@ class FileDestination(Destination[FileSettings]):
             stage = self._folder / f".{self._run_id}.tmp"
             stage.mkdir(parents=True)
             self._stage = stage
-            _sync_folder(self._root)
+            sync_folder(self._root)
         return self._stage
 
     def _file_name(self, stem: str) -> str:
@@ -255,60 +251,3 @@ def _described(op: Op, writer: Writer) -> dict[str, Any]:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     size = writer.path.stat().st_size
     return {"name": writer.path.name, "operation": op.value, "rows": writer.rows, "bytes": size, "sha256": digest}
-
-
-def _folder_fault(root: Path) -> str | None:
-    """Why files cannot be written below `root`, if so. Looks only."""
-    place = root.absolute()
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    if not place.is_dir():
-        return f"{place} is no folder; give `url` another path"
-    if not os.access(place, os.W_OK | os.X_OK):
-        return f"no permission to write in {place}; grant it to the user that zsync runs as"
-    return None
-
-
-def _clear_leftovers(folder: Path) -> None:
-    """Delete staging folders, and run folders without a manifest: they never counted. What is not ours stays."""
-    for entry in list(folder.iterdir()) if folder.exists() else []:
-        if entry.is_symlink() or not entry.is_dir() or (entry / MANIFEST).exists():
-            continue
-        names = [found.name for found in entry.iterdir()]
-        staged = entry.name.startswith(".") and entry.name.endswith(".tmp")
-        if (names or staged) and all(_OURS.fullmatch(name) for name in names):
-            shutil.rmtree(entry)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot, and need not
-            raise
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _disk(place: Path) -> Iterator[None]:
-    """Say what the system refused, where, and what to do."""
-    try:
-        yield
-    except OSError as error:
-        where, why = error.filename or place, error.strerror or type(error).__name__
-        if error.errno in _MISSING:
-            raise TargetMissingError(f"{where}: {why}; check that `url` names a folder that zsync can use") from error
-        raise UnreachableError(f"{where}: {why}; check the disk's space and the folder's permissions") from error
-
-
-@contextmanager
-def _in_place(place: Path) -> Iterator[None]:
-    """From here on readers see the files, so a failure no longer means that nothing was applied."""
-    try:
-        yield
-    except OSError as error:
-        why = error.strerror or type(error).__name__
-        raise OutcomeUnknownError(f"{place}: {why}; the files are there, but may not survive a power cut") from error

@@ -16,15 +16,7 @@ from zsync_pipelines.domain.delivery import Op
 from zsync_pipelines.domain.destination import SyncShape
 from zsync_pipelines.domain.run import RunOptions
 from zsync_pipelines.engine.differ import diff
-from zsync_pipelines.engine.frames import (
-    AGAIN,
-    MARKS_COLUMNS,
-    PLAN_COLUMNS,
-    Schema,
-    by_key,
-    empty_frame,
-    payload_schema,
-)
+from zsync_pipelines.engine.frames import AGAIN
 from zsync_pipelines.engine.guard import Due, Verdict, judge
 from zsync_pipelines.engine.identity import check_key_column, check_key_types
 from zsync_pipelines.engine.membership import shape_of
@@ -32,22 +24,12 @@ from zsync_pipelines.engine.policy import Actions, decide, rebaseline
 from zsync_pipelines.engine.values import screen
 from zsync_pipelines.errors import OlderAsOfError, SnapshotError
 from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
-from zsync_pipelines.service.evaluate import INVALID_SCHEMA
+from zsync_pipelines.service.plan_files import PARTS, plan_writers
 from zsync_pipelines.service.refs import MembershipRef, PlanPart, PlanRef
 from zsync_pipelines.service.setup import SyncSetup
 from zsync_pipelines.service.snapshots import Snapshot, hash_ranges
-from zsync_pipelines.store.frames import FrameFile, FrameWriter, frame_writer
+from zsync_pipelines.store.frames import FrameFile
 from zsync_pipelines.store.snapshots import SnapshotManifest
-
-_PARTS = {
-    "add_again": (Op.ADD, True),
-    "add": (Op.ADD, False),
-    "update": (Op.UPDATE, False),
-    "remove_again": (Op.REMOVE, True),
-    "remove": (Op.REMOVE, False),
-}
-"""Parts of a plan in the order they are sent: additions before removals, so that a list never dips. `again`: sent
-before without an answer, so approved already and not the guard's business."""
 
 
 def make_plan(
@@ -73,7 +55,7 @@ def make_plan(
         members = stack.enter_context(FrameFile(app.storage, membership.path, membership.rows))
         conflicts = stack.enter_context(FrameFile(app.storage, membership.invalid_path, membership.conflicts))
         fields = _target_fields(setup, membership, members.schema, options)
-        output = stack.enter_context(_plan_writers(app, folder, members.schema, snapshot.payload))
+        output = stack.enter_context(plan_writers(app, folder, members.schema, snapshot.payload))
         spans = hash_ranges(members.rows, snapshot.rows)
         for number, (low, high) in enumerate(spans):
             rows, old = members.read(low, high), snapshot.read(low, high)
@@ -91,7 +73,7 @@ def make_plan(
         membership=membership,
         parts=tuple(
             PlanPart(name, op, output.path(name), output.parts[name].rows, held=_is_held(op, again, verdict))
-            for name, (op, again) in _PARTS.items()
+            for name, (op, again) in PARTS.items()
             if output.parts[name].rows
         ),
         marks_path=output.path("marks"),
@@ -208,45 +190,4 @@ def _warnings(manifest: SnapshotManifest | None, membership: MembershipRef, *, a
         yield (
             f"the entity key was {manifest.key_type} and is now {membership.key_type}; its values read the same, so "
             "members stay the same"
-        )
-
-
-@dataclass
-class _PlanWriters:
-    folder: str
-    parts: dict[str, FrameWriter]
-    marks: FrameWriter
-    invalid: FrameWriter
-
-    def path(self, name: str) -> str:
-        return plan_path(self.folder, name)
-
-    def write(self, actions: Actions, invalid: pl.DataFrame) -> None:
-        for name, (op, again) in _PARTS.items():
-            rows = actions.of(op)
-            self.parts[name].write(by_key(rows.filter(pl.col(AGAIN) == again)))
-        self.marks.write(by_key(actions.marks))
-        self.invalid.write(by_key(invalid))
-
-
-def plan_path(folder: str, name: str) -> str:
-    """Where a part of a plan lies."""
-    return f"{folder}/plan-{name}.parquet"
-
-
-@contextmanager
-def _plan_writers(app: Zsync, folder: str, members: pa.Schema, held: Schema) -> Iterator[_PlanWriters]:
-    """Writers for every part. Removals carry the fields as they were delivered, the others as they are now."""
-    now = payload_schema(pl.DataFrame(members.empty_table()).schema)
-    schemas = {name: {**PLAN_COLUMNS, **(held if op is Op.REMOVE else now)} for name, (op, _) in _PARTS.items()}
-    with ExitStack() as stack:
-
-        def writer(name: str, schema: pa.Schema) -> FrameWriter:
-            return stack.enter_context(frame_writer(app.storage, plan_path(folder, name), schema))
-
-        yield _PlanWriters(
-            folder,
-            {name: writer(name, empty_frame(schema).to_arrow().schema) for name, schema in schemas.items()},
-            writer("marks", empty_frame({**MARKS_COLUMNS, **now}).to_arrow().schema),
-            writer("invalid", INVALID_SCHEMA),
         )
