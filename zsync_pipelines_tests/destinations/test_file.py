@@ -22,8 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from zsync_pipelines.destinations import file as file_module
-from zsync_pipelines.destinations import formats
+from zsync_pipelines.destinations import folders, formats
 from zsync_pipelines.destinations.file import FileDestination, FileSettings
 from zsync_pipelines.domain.delivery import FIELD_PREFIX, Batch, Op, Outcome
 from zsync_pipelines.domain.destination import CheckStatus, Holdings, SyncShape
@@ -657,4 +656,4 @@ def test_the_target_is_the_folder_and_what_its_files_look_like() -> None:
 def test_every_name_that_is_written_can_be_cleared() -> None:
     for file_format in formats.Format:
         for stem in ("adds", "updates", "removes", "members"):
-            assert file_module._OURS.fullmatch(f"{stem}.{file_format.value}")
+            assert folders._OURS.fullmatch(f"{stem}.{file_format.value}")
