@@ -18,7 +18,6 @@ from zsync_pipelines.domain.keys import KEY, KeyType, native_key
 
 MAYBE_THERE = "maybe_there"
 DESTINATION_ID = "destination_id"
-_FRAMEWORK_COLUMNS = frozenset({KEY, MAYBE_THERE, DESTINATION_ID})
 FIELD_PREFIX = "f:"
 """Payload columns are named `f:<destination field>` in every frame, so that none clashes with a column of ours."""
 

@@ -80,9 +80,6 @@ class Counts:
         """Rows that keep a run from being a success."""
         return self.failed + self.invalid + self.unconfirmed + self.pending + self.parked + self.held
 
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
-
 
 @dataclass(frozen=True, slots=True)
 class SyncRun:

@@ -95,11 +95,6 @@ class FrameFile:
             inside &= pl.col(KEY_HASH) < pl.lit(high, pl.UInt64)
         return frame.filter(inside)
 
-    def tables(self) -> Iterator[pa.Table]:
-        """The whole file in order, one row group at a time."""
-        for number in range(self._file.num_row_groups):
-            yield self._file.read_row_group(number)
-
     def slice(self, start: int, rows: int) -> pa.Table:
         """`rows` rows from row `start` on, reading only the row groups that hold them."""
         parts, first = [], 0
