@@ -140,4 +140,11 @@ class TryAgainError(DestinationError):
 
 
 class OutcomeUnknownError(DestinationError):
-    """A request was sent and no answer came: whether it was applied is unknown."""
+    """A request was sent and no answer came: whether it was applied is unknown.
+
+    `retry_after`: seconds that the destination asks to wait before another try.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

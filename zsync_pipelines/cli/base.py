@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
@@ -58,6 +58,15 @@ def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
 def print_json(document: Any) -> None:
     """The one JSON document of a `--json` command."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def print_json_array(rows: Iterable[Any]) -> None:
+    """One JSON array, row by row: however many there are, one is held at a time."""
+    empty = True
+    for row in rows:
+        click.echo(("[" if empty else ",") + "\n" + json.dumps(row, ensure_ascii=False), nl=False)
+        empty = False
+    click.echo("[]" if empty else "\n]")
 
 
 @contextmanager

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import click
 
-from zsync_pipelines.cli.base import command, json_option, print_json
+from zsync_pipelines.cli.base import command, json_option, print_json, print_json_array
+
+_MOST_SHOWN = 1_000
 
 
 @command("runs")
@@ -47,11 +51,12 @@ def runs(sync: str, limit: int, as_json: bool) -> None:
 
 @command("rejections")
 @click.argument("sync")
-@click.option("--run", "run_id", metavar="ID", help="Of this run (default: the last that delivered).")
+@click.option("--run", "run_id", metavar="ID", help="Of this run (default: as of the last that delivered).")
+@click.option("--limit", type=click.IntRange(min=1), help="How many rows to show (default: 1000; all with --json).")
 @click.option("--retry", is_flag=True, help="Free parked rows: the next run tries them again.")
 @json_option
-def rejections(sync: str, run_id: str | None, retry: bool, as_json: bool) -> None:
-    """Show the rows that the destination of SYNC refused.
+def rejections(sync: str, run_id: str | None, limit: int | None, retry: bool, as_json: bool) -> None:
+    """Show the rows that the destination of SYNC refuses.
 
     With the destination's reasons. A row that is refused again and again is parked: not tried until it changes.
     """
@@ -73,15 +78,21 @@ def rejections(sync: str, run_id: str | None, retry: bool, as_json: bool) -> Non
         return
     found = list_rejections(app, sync, run_id)
     if as_json:
-        print_json([row.to_json() for row in found])
-    elif not found:
+        print_json_array(refused.to_json() for refused in islice(found, limit))
+        return
+    shown = list(islice(found, limit or _MOST_SHOWN))
+    if not shown:
         say(f"no refused rows of sync '{sync}'" + (f" in run {run_id}" if run_id else ""))
-    else:
-        rows = [
-            (r.entity_key, r.op.value, r.attempts, r.reason, moment(r.first_at), moment(r.last_at), r.run_id)
-            for r in found
-        ]
-        table(("entity key", "op", "attempts", "reason", "first", "last", "run"), rows, numbers=("attempts",))
+        return
+    rows = [
+        (r.entity_key, r.op.value, r.attempts, parked, r.reason, moment(r.first_at), moment(r.last_at), r.run_id)
+        for r, parked in ((refused.row, "yes" if refused.parked else None) for refused in shown)
+    ]
+    names = ("entity key", "op", "attempts", "parked", "reason", "first", "last", "run")
+    table(names, rows, numbers=("attempts",))
+    more = sum(1 for _ in found)
+    if more:
+        say(f"and {more:,} more; --limit {len(shown) + more} or --json shows all")
 
 
 @command("explain")
@@ -95,7 +106,7 @@ def explain(sync: str, key: str, as_json: bool) -> None:
     """
     from zsync_pipelines.cli.render import progress, say
     from zsync_pipelines.service.bootstrap import open_zsync
-    from zsync_pipelines.service.history import explain as explain_key
+    from zsync_pipelines.service.explain import explain as explain_key
 
     with progress(f"looking {key} up"):
         found = explain_key(open_zsync(), sync, key)

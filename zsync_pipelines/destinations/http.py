@@ -8,16 +8,21 @@
 | 401, 403 | CredentialsError: the run stops |
 | 3xx | DestinationError: the run stops |
 | any other 4xx, and 2xx | the connector judges the response |
+
+What an answer says of the rate limit in its headers goes to whoever heeds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import httpx
 
+from zsync_pipelines.domain.capabilities import Allowance
 from zsync_pipelines.errors import (
     CredentialsError,
     DestinationError,
@@ -27,27 +32,53 @@ from zsync_pipelines.errors import (
 
 _TIMEOUT, _TOO_EARLY, _TOO_MANY, _SERVER = 408, 425, 429, 500
 _REFUSED = (401, 403)
+_REMAINING, _RESET = re.compile(r"\b(?:r|remaining)=(\d+)"), re.compile(r"\b(?:t|reset)=(\d+)")
+_EPOCH = 1_000_000_000
+_LONGEST_WINDOW = 24 * 3600
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
-def post(client: httpx.Client, url: str, content: bytes, headers: Mapping[str, str]) -> httpx.Response:
-    """POST once. Returns a response that says something about the rows; raises for all others, as listed above.
+def post(
+    client: httpx.Client,
+    url: str,
+    content: bytes,
+    headers: Mapping[str, str],
+    heed: Callable[[Allowance], None] | None = None,
+) -> httpx.Response:
+    """POST once; as `ask`."""
+    return ask(client, "POST", url, headers, content, heed)
+
+
+def ask(
+    client: httpx.Client,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    content: bytes | None = None,
+    heed: Callable[[Allowance], None] | None = None,
+) -> httpx.Response:
+    """Send one request. Returns a response that says something about the rows; raises for all others, as listed above.
 
     No text of an error holds the URL's path or query, a header or a body: each may hold secrets or members' data.
     """
     host = httpx.URL(url).host
     try:
-        response = client.post(url, content=content, headers=dict(headers))
+        response = client.request(method, url, content=content, headers=dict(headers))
     except _NOT_SENT as error:
         raise TryAgainError(f"no connection to {host} ({type(error).__name__})") from None
     except httpx.TransportError as error:
         raise OutcomeUnknownError(f"no answer from {host} ({type(error).__name__})") from None
+    except (httpx.DecodingError, httpx.TooManyRedirects) as error:
+        raise OutcomeUnknownError(f"{host} gave an answer that cannot be read ({type(error).__name__})") from None
+    told = allowance(response)
+    if heed is not None and told is not None:
+        heed(told)
     status = response.status_code
     if status in (_TOO_EARLY, _TOO_MANY):
         wait = retry_after(response)
         raise TryAgainError(f"{host} asked for patience (HTTP {status})", retry_after=wait, limited=True)
     if status == _TIMEOUT or status >= _SERVER:
-        raise OutcomeUnknownError(f"{host} answered HTTP {status}")
+        raise OutcomeUnknownError(f"{host} answered HTTP {status}", retry_after=retry_after(response))
     if status in _REFUSED:
         raise CredentialsError(f"{host} refused the credentials (HTTP {status}); check the destination's config")
     if response.is_redirect:
@@ -69,6 +100,30 @@ def retry_after(response: httpx.Response) -> float | None:
     except ValueError:
         return None
     return max(0.0, (until - datetime.now(UTC)).total_seconds())
+
+
+def allowance(response: httpx.Response) -> Allowance | None:
+    """What an answer says of the rate limit; None where it does not say how much is left, and until when.
+
+    Understood are `RateLimit-Remaining` and `-Reset`, the same with `X-`, and the structured `RateLimit` of the IETF's
+    drafts (draft-ietf-httpapi-ratelimit-headers). A reset may be seconds from now or a time in seconds since 1970.
+    """
+    headers = response.headers
+    remaining = headers.get("ratelimit-remaining") or headers.get("x-ratelimit-remaining")
+    reset = headers.get("ratelimit-reset") or headers.get("x-ratelimit-reset")
+    if remaining is None or reset is None:
+        structured = headers.get("ratelimit", "")
+        left, ends = _REMAINING.search(structured), _RESET.search(structured)
+        if left is None or ends is None:
+            return None
+        remaining, reset = left[1], ends[1]
+    try:
+        count, seconds = int(remaining), float(reset)
+    except ValueError:
+        return None
+    if seconds > _EPOCH:
+        seconds -= time.time()
+    return Allowance(max(count, 0), seconds) if 0 < seconds <= _LONGEST_WINDOW else None
 
 
 def is_html(response: httpx.Response) -> bool:

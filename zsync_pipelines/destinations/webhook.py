@@ -22,7 +22,7 @@ from zsync_pipelines.domain.capabilities import Capabilities, RateLimit, TargetF
 from zsync_pipelines.domain.delivery import FIELD_PREFIX, Batch, Op, Receipt, Rejection
 from zsync_pipelines.domain.destination import CheckStatus, CheckStep, Destination, DestinationSettings, SyncShape
 from zsync_pipelines.domain.keys import KEY, KeyType
-from zsync_pipelines.errors import DestinationError, TargetMissingError
+from zsync_pipelines.errors import DestinationError, OutcomeUnknownError, TargetMissingError
 
 _SECRET_PREFIX = "whsec_"  # noqa: S105  # the prefix that Standard Webhooks gives to secrets
 _MAX_REASON = 500
@@ -79,12 +79,14 @@ class WebhookDestination(Destination[WebhookSettings]):
         self._url = settings.url.get_secret_value()
         self._client = httpx.Client(timeout=settings.timeout_seconds, headers={"user-agent": "zsync"})
 
-    def limits(self) -> Capabilities:
-        settings, rate = self.settings, self.settings.max_requests_per_second
+    @classmethod
+    def limits(cls, settings: WebhookSettings) -> Capabilities:
+        rate = settings.max_requests_per_second
         return replace(
-            self.capabilities,
+            cls.capabilities,
             max_batch_rows=settings.max_batch_rows,
             max_in_flight=settings.max_in_flight,
+            timeout_seconds=settings.timeout_seconds,
             rate_limits=(RateLimit(1, 1 / rate),) if rate else (),
         )
 
@@ -115,7 +117,7 @@ class WebhookDestination(Destination[WebhookSettings]):
         body = _body(batch)
         headers = {name: value.get_secret_value() for name, value in self.settings.headers.items()}
         headers |= {"content-type": "application/json", **self._signature(batch.idempotency_key, body)}
-        response = post(self._client, self._url, body, headers)
+        response = post(self._client, self._url, body, headers, self._heed)
         if not response.is_success:
             return batch.reject_all(f"HTTP {response.status_code}")
         return _judge(batch, response)
@@ -149,10 +151,13 @@ def _body(batch: Batch) -> bytes:
 
 
 def _judge(batch: Batch, response: httpx.Response) -> Receipt:
-    """A 2xx accepts every row but those it names."""
+    """A 2xx accepts every row but those it names. JSON that breaks off may have named some: that is no answer."""
     try:
         answer = response.json()
     except ValueError:
+        is_json = "json" in response.headers.get("content-type", "") or response.content.lstrip()[:1] in (b"{", b"[")
+        if is_json and response.content.strip():
+            raise OutcomeUnknownError(f"{response.url.host} answered with JSON that cannot be read") from None
         return batch.accept_all()  # plain text such as `OK`
     refused = answer.get("rejected") if isinstance(answer, dict) else None
     if not refused:

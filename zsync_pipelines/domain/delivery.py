@@ -6,7 +6,7 @@ that a batch accepted whole costs nothing to record, and every row has one outco
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -57,9 +57,10 @@ class Row:
 class Batch:
     """Rows of one operation, sent and answered together.
 
-    `table`: Arrow, with `entity_key` (string, canonical text, unique, not null), `f:<field>` per mapped field, and
-    `maybe_there` (bool: an earlier attempt's outcome is unknown). `number` is unique within the run. `idempotency_key`
-    is minted when the batch enters the ledger; only a byte-identical replay reuses it.
+    `table`: Arrow, with `entity_key` (string, canonical text, unique, not null), `f:<field>` per mapped field,
+    `maybe_there` (bool: an earlier attempt's outcome is unknown) and, where the destination gives ids,
+    `destination_id` (string, null where none is known). `number` is unique within the run. `idempotency_key` is minted
+    when the batch enters the ledger; only a byte-identical replay reuses it.
     """
 
     sync_id: str
@@ -99,13 +100,14 @@ class Batch:
                 bool(record.get(MAYBE_THERE)),
             )
 
-    def accept_all(self) -> Receipt:
-        """Every row was taken."""
-        return Receipt(self.number, len(self), Outcome.ACCEPTED)
+    def accept_all(self, ids: Mapping[str, str] | None = None) -> Receipt:
+        """Every row was taken. `ids`: the destination's own id per canonical key, where it gives any."""
+        return Receipt(self.number, len(self), Outcome.ACCEPTED, ids=ids or {})
 
-    def accept_except(self, rejections: Iterable[Rejection]) -> Receipt:
+    def accept_except(self, rejections: Iterable[Rejection], ids: Mapping[str, str] | None = None) -> Receipt:
         """Every row was taken but these. Raises ValueError if a rejection is of no row of this batch."""
-        return Receipt(self.number, len(self), Outcome.ACCEPTED, exceptions=self._by_key(rejections, Outcome.REJECTED))
+        found = self._by_key(rejections, Outcome.REJECTED)
+        return Receipt(self.number, len(self), Outcome.ACCEPTED, exceptions=found, ids=ids or {})
 
     def reject_all(self, reason: str, *, permanent: bool = True) -> Receipt:
         """Every row was refused, for one reason."""
@@ -125,12 +127,17 @@ class Batch:
 
     def _by_key(self, rejections: Iterable[Rejection], outcome: Outcome) -> Mapping[str, RowResult]:
         found = {r.entity_key: RowResult(outcome, r.reason, r.permanent) for r in rejections}
-        if found:
-            known = pc.is_in(pa.array(list(found), pa.string()), value_set=self.keys.combine_chunks())
-            strangers = [key for key, ours in zip(found, known.to_pylist(), strict=True) if not ours]
-            if strangers:
-                raise ValueError(f"the answer to batch {self.number} names rows that it does not hold: {strangers[:3]}")
+        strangers = self.strangers(found)
+        if strangers:
+            raise ValueError(f"the answer to batch {self.number} names rows that it does not hold: {strangers[:3]}")
         return found
+
+    def strangers(self, keys: Collection[str]) -> list[str]:
+        """Those of the canonical keys that are of no row of this batch."""
+        if not keys:
+            return []
+        known = pc.is_in(pa.array(list(keys), self.keys.type), value_set=self.keys.combine_chunks())
+        return [key for key, ours in zip(keys, known.to_pylist(), strict=True) if not ours]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +164,7 @@ class Receipt:
 
     `reason` explains `rest` where it is not acceptance (for pending rows it is the handle). Partitions the batch by
     construction: a row is in `exceptions` or it is not. `doubtful`: an earlier try of the same rows went unanswered, so
-    a refusal now does not prove that nothing was applied.
+    a refusal now does not prove that nothing was applied. `ids`: the destination's own ids by canonical key.
     """
 
     batch_number: int
@@ -167,6 +174,7 @@ class Receipt:
     permanent: bool = True
     exceptions: Mapping[str, RowResult] = field(default_factory=dict)
     doubtful: bool = False
+    ids: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.exceptions) > self.rows:
@@ -193,6 +201,7 @@ class Receipt:
             "permanent": self.permanent,
             "doubtful": self.doubtful,
             "exceptions": {k: [r.outcome.value, r.reason, r.permanent] for k, r in self.exceptions.items()},
+            **({"ids": dict(self.ids)} if self.ids else {}),
         }
 
     @classmethod
@@ -207,4 +216,5 @@ class Receipt:
             value["permanent"],
             exceptions,
             value.get("doubtful", False),
+            value.get("ids", {}),
         )

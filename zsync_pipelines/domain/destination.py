@@ -15,7 +15,7 @@ from typing import ClassVar, Generic, TypeVar
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from zsync_pipelines.domain.capabilities import Capabilities, TargetFields
+from zsync_pipelines.domain.capabilities import Allowance, Capabilities, TargetFields
 from zsync_pipelines.domain.delivery import Batch, Receipt
 from zsync_pipelines.domain.keys import KeyType
 
@@ -73,10 +73,16 @@ class Destination(ABC, Generic[S]):
 
     def __init__(self, settings: S) -> None:
         self.settings = settings
+        self._heed: Callable[[Allowance], None] = _ignore
 
-    def limits(self) -> Capabilities:
-        """The capabilities as this instance's settings narrow them."""
-        return self.capabilities
+    @classmethod
+    def limits(cls, settings: S) -> Capabilities:
+        """The capabilities as settings narrow them. Connects nowhere."""
+        return cls.capabilities
+
+    def listen(self, heed: Callable[[Allowance], None]) -> None:
+        """Have somebody told what the destination's answers say of its rate limit (the framework, for a delivery)."""
+        self._heed = heed
 
     @classmethod
     @abstractmethod
@@ -88,9 +94,10 @@ class Destination(ABC, Generic[S]):
     def check(self) -> Iterator[CheckStep]:
         """Check step by step what can be checked without changing anything; end at the first failure."""
 
-    @abstractmethod
     def fields(self, shape: SyncShape) -> TargetFields:
-        """What the target's fields take; changes nothing. TargetMissingError if it cannot take this shape at all."""
+        """What the target's fields take; changes nothing. TargetMissingError if it cannot take this shape at all.
+        To be overridden where the destination must be asked."""
+        return TargetFields(fields=self.limits(self.settings).fields)
 
     @abstractmethod
     def open(self, shape: SyncShape, run_id: str) -> None:
@@ -107,9 +114,10 @@ class Destination(ABC, Generic[S]):
         that keeps receipts answers `batch.never_arrived()` for one it has never seen."""
         return None
 
-    def poll(self, pending: Receipt) -> Receipt:
-        """The verdict on a pending batch, or the same receipt while there is none. Asynchronous destinations only."""
-        return pending
+    def poll(self, batch: Batch, handle: str) -> Receipt:
+        """The verdict on a batch that was answered `pending(handle)`, or that same answer while there is none.
+        Asynchronous destinations only. Raises TryAgainError or OutcomeUnknownError when it could not be asked."""
+        return batch.pending(handle)
 
     def finish(self, holdings: Holdings) -> None:
         """Put the whole in place (`capabilities.whole`): on return every pending row is accepted. Called once after
@@ -119,3 +127,7 @@ class Destination(ABC, Generic[S]):
     def close(self) -> None:
         """Release connections and temporary files. Safe to call twice."""
         return
+
+
+def _ignore(allowance: Allowance) -> None:
+    """Nobody asked to be told."""

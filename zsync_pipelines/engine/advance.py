@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
-from zsync_pipelines.domain.delivery import Op, Outcome
+from zsync_pipelines.domain.delivery import DESTINATION_ID, FIELD_PREFIX, MAYBE_THERE, Op, Outcome
 from zsync_pipelines.domain.keys import KEY, KEY_HASH
 from zsync_pipelines.engine.differ import comparable
 from zsync_pipelines.engine.frames import (
@@ -16,9 +18,10 @@ from zsync_pipelines.engine.frames import (
     Schema,
     State,
     by_key,
+    carried_columns,
     empty_frame,
-    payload_columns,
 )
+from zsync_pipelines.engine.identifiers import IDENTITY, LEFTOVER, row_columns, with_identity, without
 
 OUTCOME = "outcome"
 UNSENT = 0
@@ -34,7 +37,7 @@ _UNKNOWN_STATE = {
 }
 
 
-def marks_of(op: Op, rows: pl.DataFrame) -> pl.DataFrame:
+def marks_of(op: Op, rows: pl.DataFrame, identifiers: Sequence[str] = ()) -> pl.DataFrame:
     """What planned rows with their `outcome` mean for the snapshot.
 
     Whether an entity is in the audience advances whatever the answer; what the destination holds advances only by
@@ -42,7 +45,6 @@ def marks_of(op: Op, rows: pl.DataFrame) -> pl.DataFrame:
     """
     accepted = pl.col(OUTCOME) == CODES[Outcome.ACCEPTED]
     unknown = pl.col(OUTCOME).is_in(_UNKNOWN)
-    new_payload = accepted | (unknown & pl.lit(op is Op.ADD))
     state = (
         pl.when(accepted)
         .then(pl.lit(int(State.HELD), pl.Int8))
@@ -50,69 +52,125 @@ def marks_of(op: Op, rows: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit(int(_UNKNOWN_STATE[op]), pl.Int8))
         .otherwise(pl.lit(None, pl.Int8))
     )
+    new_payload = accepted | (unknown & pl.lit(op is Op.ADD))
+    return _marks(op, rows, identifiers, state, gone=accepted & pl.lit(op is Op.REMOVE), new_payload=new_payload)
+
+
+def verdict_marks(op: Op, rows: pl.DataFrame, identifiers: Sequence[str] = ()) -> pl.DataFrame:
+    """As `marks_of`, for rows that were pending and now are judged: a refusal takes back what pending had noted.
+
+    Rows with another `outcome` stay as they are.
+    """
+    rows = rows.filter(pl.col(OUTCOME).is_in([CODES[Outcome.ACCEPTED], CODES[Outcome.REJECTED]]))
+    accepted = pl.col(OUTCOME) == CODES[Outcome.ACCEPTED]
+    # An earlier try may have arrived all the same; only without one does the refusal tell.
+    refused = (pl.col(OUTCOME) == CODES[Outcome.REJECTED]) & ~pl.col(MAYBE_THERE)
+    gone = refused if op is Op.ADD else accepted & pl.lit(op is Op.REMOVE)
+    state = pl.when(accepted | refused).then(pl.lit(int(State.HELD), pl.Int8)).otherwise(pl.lit(None, pl.Int8))
+    return _marks(op, rows, identifiers, state, gone=gone, new_payload=accepted)
+
+
+def leftovers(rows: pl.DataFrame, identifiers: Sequence[str]) -> pl.DataFrame:
+    """Of removed rows with their `outcome`: marks for identifiers that were not taken out, because others have them,
+    and that no acknowledged row of another holds yet. They stay on record."""
+    some = rows.filter((pl.col(OUTCOME) == CODES[Outcome.ACCEPTED]) & (pl.col(LEFTOVER) != 0))
+    return without(some, identifiers, LEFTOVER, keep=True).select(
+        KEY_HASH,
+        KEY,
+        pl.lit(value=False).alias(MEMBER),
+        pl.lit(int(State.HELD), pl.Int8).alias(STATE),
+        pl.lit(value=False).alias(GONE),
+        pl.lit(value=False).alias(KEEP_PAYLOAD),
+        *carried_columns(rows.columns),
+    )
+
+
+def advance(
+    snapshot: pl.DataFrame, phases: Sequence[pl.DataFrame], payload: Schema, identifiers: Sequence[str] = ()
+) -> pl.DataFrame:
+    """The rows of the snapshot that change, as change rows (sorted; `gone` ones are to be deleted).
+
+    `phases`: marks, one frame after the other; each has at most one row per key (and identity). A mark without state
+    for a row that the snapshot lacks means nothing: the destination never held it. `payload`: what the next snapshot
+    carries (`carried_schema`); a column that marks lack keeps the snapshot's values (a field that is mapped no more is
+    still what the destination holds).
+    """
+    changes: list[pl.DataFrame] = []
+    for marks in phases:
+        if marks.is_empty():
+            continue
+        changed = _advance(snapshot, marks, payload, identifiers)
+        changes.append(changed)
+        if len(phases) > 1:
+            snapshot = merge(snapshot, [changed], payload, identifiers)
+    if not changes:
+        return empty_frame({**CHANGES_COLUMNS, **payload})
+    return changes[0] if len(changes) == 1 else _last_of_each(changes, identifiers)
+
+
+def merge(
+    base: pl.DataFrame, changes: list[pl.DataFrame], payload: Schema, identifiers: Sequence[str] = ()
+) -> pl.DataFrame:
+    """A snapshot's rows from its base and the changes of later runs, oldest first: the last row of a key (and
+    identity) wins."""
+    layers = [base.with_columns(pl.lit(value=False).alias(GONE)), *changes]
+    layers = [layer.select(_shaped(layer, payload)) for layer in layers]
+    rows = _last_of_each(layers, identifiers) if changes else layers[0]
+    return rows.filter(~pl.col(GONE)).drop(GONE)
+
+
+def next_payload(before: Schema, now: Schema) -> Schema:
+    """What the next snapshot carries: fields mapped now, and fields once mapped that are still held."""
+    return {**before, **{name: _common(before.get(name), kind) for name, kind in now.items()}}
+
+
+def _marks(
+    op: Op, rows: pl.DataFrame, identifiers: Sequence[str], state: pl.Expr, *, gone: pl.Expr, new_payload: pl.Expr
+) -> pl.DataFrame:
+    # A removal's fields are the snapshot's own, which stay; beside other operations' rows they would read as null.
+    named = [FIELD_PREFIX + name for name in identifiers if FIELD_PREFIX + name in rows.columns]
+    carried = carried_columns(rows.columns) if op is not Op.REMOVE else named
     return rows.select(
         KEY_HASH,
         KEY,
         pl.lit(op is not Op.REMOVE).alias(MEMBER),
         state.alias(STATE),
-        (accepted & pl.lit(op is Op.REMOVE)).alias(GONE),
+        gone.alias(GONE),
         (~new_payload | pl.lit(op is Op.REMOVE)).alias(KEEP_PAYLOAD),
-        # A removal's fields are the snapshot's own, which stay; beside other operations' rows they would read as null.
-        *(payload_columns(rows.columns) if op is not Op.REMOVE else []),
+        *carried,
     )
 
 
-def advance(snapshot: pl.DataFrame, marks: pl.DataFrame, payload: Schema) -> pl.DataFrame:
-    """The rows of the snapshot that change, as change rows (sorted; `gone` ones are to be deleted).
-
-    `marks`: at most one row per key. A mark without state for a key that the snapshot lacks means nothing: the
-    destination never held it. `payload`: the payload columns of the next snapshot; a column that `marks` lacks keeps
-    the snapshot's values (a field that is mapped no more is still what the destination holds).
-    """
-    schema = {**CHANGES_COLUMNS, **payload}
-    if marks.is_empty():
-        return empty_frame(schema)
+def _advance(snapshot: pl.DataFrame, marks: pl.DataFrame, payload: Schema, identifiers: Sequence[str]) -> pl.DataFrame:
+    snapshot, marks = with_identity(snapshot, identifiers), with_identity(marks, identifiers)
+    on = row_columns(marks.columns)
     old = snapshot.select(
-        KEY,
+        *on,
         pl.lit(value=True).alias("existed"),
         pl.col(MEMBER).alias("old:member"),
         pl.col(STATE).alias("old:state"),
-        *(pl.col(name).alias(f"old:{name}") for name in payload_columns(snapshot.columns)),
+        *(pl.col(name).alias(f"old:{name}") for name in carried_columns(snapshot.columns)),
     )
-    rows = marks.join(old, on=KEY, how="left")
+    rows = marks.join(old, on=on, how="left")
     existed = pl.col("existed").fill_null(value=False)
     rows = rows.with_columns(
         pl.coalesce(pl.col(STATE), pl.col("old:state")).alias(STATE),
         *(_next_value(name, kind, rows.schema) for name, kind in payload.items()),
     )
+    differs = (pl.col(MEMBER) != pl.col("old:member")) | (pl.col(STATE) != pl.col("old:state")) | ~pl.col(KEEP_PAYLOAD)
     changes = (
         (pl.col(GONE) & existed)
         | (~pl.col(GONE) & ~existed & pl.col(STATE).is_not_null())
-        | (
-            ~pl.col(GONE)
-            & existed
-            & (
-                (pl.col(MEMBER) != pl.col("old:member"))
-                | (pl.col(STATE) != pl.col("old:state"))
-                | ~pl.col(KEEP_PAYLOAD)
-            )
-        )
+        | (~pl.col(GONE) & existed & differs)
     )
-    return by_key(rows.filter(changes).select(*(pl.col(name).cast(kind) for name, kind in schema.items())))
+    columns = {**CHANGES_COLUMNS, **payload}
+    return by_key(rows.filter(changes).select(*(pl.col(name).cast(kind) for name, kind in columns.items())))
 
 
-def merge(base: pl.DataFrame, changes: list[pl.DataFrame], payload: Schema) -> pl.DataFrame:
-    """A snapshot's rows from its base and the changes of later runs, oldest first: the last row of a key wins."""
-    layers = [base.with_columns(pl.lit(value=False).alias(GONE)), *changes]
-    rows = pl.concat([layer.select(_shaped(layer, payload)) for layer in layers])
-    if changes:
-        rows = by_key(rows.unique(subset=[KEY], keep="last", maintain_order=True))
-    return rows.filter(~pl.col(GONE)).drop(GONE)
-
-
-def next_payload(before: Schema, now: Schema) -> Schema:
-    """The payload columns of the next snapshot: fields mapped now, and fields once mapped that are still held."""
-    return {**before, **{name: _common(before.get(name), kind) for name, kind in now.items()}}
+def _last_of_each(layers: list[pl.DataFrame], identifiers: Sequence[str]) -> pl.DataFrame:
+    rows = with_identity(pl.concat(layers), identifiers)
+    last = rows.unique(subset=row_columns(rows.columns), keep="last", maintain_order=True)
+    return by_key(last.drop(IDENTITY, strict=False))
 
 
 def _common(old: pl.DataType | None, new: pl.DataType) -> pl.DataType:
@@ -142,4 +200,6 @@ def _next_value(name: str, kind: pl.DataType, schema: pl.Schema) -> pl.Expr:
     old = _carried(f"old:{name}", schema.get(f"old:{name}"), kind)
     if name not in schema:
         return old.alias(name)
+    if name == DESTINATION_ID:  # an answer without one says nothing about it
+        return pl.coalesce(pl.col(name).cast(kind), old).alias(name)
     return pl.when(pl.col(KEEP_PAYLOAD)).then(old).otherwise(pl.col(name).cast(kind)).alias(name)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from zsync_pipelines.domain.delivery import DESTINATION_ID
 from zsync_pipelines.domain.keys import KEY, KEY_HASH
 from zsync_pipelines.engine.frames import MEMBER, STATE, payload_columns
+from zsync_pipelines.engine.identifiers import IDENTITY, row_columns
 
 CHANGED = "changed"
 _OLD = "old:"
@@ -17,8 +19,10 @@ _OLD = "old:"
 class Diff:
     """`entered`: members that the snapshot lacks (membership columns). `left`: snapshot rows that are no members.
 
-    `stayed`: the others, with the member's payload, the snapshot's `member` and `state`, and `changed`: whether any
-    mapped field differs from what the destination holds. Payload fields that are no longer mapped are not compared.
+    `stayed`: the others, with the member's payload, the snapshot's `member`, `state` and `destination_id` (if it has
+    any), and `changed`: whether any mapped field differs from what the destination holds. Payload fields that are no
+    longer mapped are not compared. Where rows have an identity, a member whose identity changed has entered with the
+    new one and left with the old one.
     """
 
     entered: pl.DataFrame
@@ -26,27 +30,28 @@ class Diff:
     stayed: pl.DataFrame
 
 
-def diff(membership: pl.DataFrame, snapshot: pl.DataFrame, invalid: pl.DataFrame | None = None) -> Diff:
-    """Compare. Each side has at most one row per key. `invalid` keys are neither members nor leavers.
+def diff(membership: pl.DataFrame, snapshot: pl.DataFrame) -> Diff:
+    """Compare. Each side has at most one row per key (and identity).
 
     Rows are matched by hash where no two keys of a side share one, else by key: a collision merges nobody.
     """
-    if invalid is not None and not invalid.is_empty():
-        snapshot = snapshot.join(invalid, on=KEY, how="anti")
-    on = [KEY_HASH] if _hashes_decide(membership, snapshot) else [KEY]
+    on = [KEY_HASH] if _hashes_decide(membership, snapshot) else row_columns(membership.columns)
+    ids = [DESTINATION_ID] if DESTINATION_ID in snapshot.columns else []
     old = snapshot.select(
-        *on, MEMBER, STATE, *(pl.col(name).alias(_OLD + name) for name in payload_columns(snapshot.columns))
+        *on, MEMBER, STATE, *ids, *(pl.col(name).alias(_OLD + name) for name in payload_columns(snapshot.columns))
     )
     entered = membership.join(snapshot, on=on, how="anti", maintain_order="left")
     left = snapshot.join(membership, on=on, how="anti", maintain_order="left")
     both = membership.join(old, on=on, how="inner", maintain_order="left")
-    stayed = both.with_columns(_changed(membership, snapshot)).select(*membership.columns, MEMBER, STATE, CHANGED)
+    stayed = both.with_columns(_changed(membership, snapshot)).select(*membership.columns, MEMBER, STATE, *ids, CHANGED)
     return Diff(entered, left, stayed)
 
 
 def _hashes_decide(membership: pl.DataFrame, snapshot: pl.DataFrame) -> bool:
-    """Whether equal hashes mean equal keys: no hash occurs twice on a side, and no pair of equal hashes differs in
-    its key."""
+    """Whether equal hashes mean equal rows: there are no identities, no hash occurs twice on a side, and no pair of
+    equal hashes differs in its key."""
+    if IDENTITY in membership.columns:
+        return False
     for side in (membership, snapshot):
         if side.height and side.select(pl.col(KEY_HASH).is_duplicated().any()).item():
             return False

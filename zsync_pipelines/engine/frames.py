@@ -1,10 +1,14 @@
 """The columns of the engine's frames, and what they mean.
 
-membership  key_hash, entity_key, f:*              one row per member
+membership  key_hash, entity_key, f:*                  one row per member
 snapshot    key_hash, entity_key, member, state, f:*   one row per entity that is held, may be held, or is known
-changes     a snapshot's columns and `gone`        later rows win over the base; `gone` rows are deleted
-plan        key_hash, entity_key, maybe_there, again, f:*   rows to send; `again`: sent before, unanswered
+changes     a snapshot's columns and `gone`            later rows win over the base; `gone` rows are deleted
+plan        key_hash, entity_key, maybe_there, f:*     rows to send
 marks       key_hash, entity_key, gone, member, state, keep_payload, f:*   what changes in the snapshot without sending
+
+Where the destination gives ids of its own, snapshots, changes and plans have `destination_id` too. Where it knows
+members by identifiers, a snapshot has one row per entity *and identity* (`engine.identifiers`): of an entity whose
+e-mail address changed, the old one stays on record until it is acknowledged to be out.
 """
 
 from __future__ import annotations
@@ -14,19 +18,18 @@ from enum import IntEnum
 import polars as pl
 import polars_hash as plh
 
-from zsync_pipelines.domain.delivery import FIELD_PREFIX, MAYBE_THERE
+from zsync_pipelines.domain.delivery import DESTINATION_ID, FIELD_PREFIX, MAYBE_THERE
 from zsync_pipelines.domain.keys import KEY, KEY_HASH
 
 MEMBER = "member"
 STATE = "state"
 GONE = "gone"
 KEEP_PAYLOAD = "keep_payload"
-AGAIN = "again"
 
 MEMBERSHIP_COLUMNS = {KEY_HASH: pl.UInt64(), KEY: pl.String()}
 SNAPSHOT_COLUMNS = {**MEMBERSHIP_COLUMNS, MEMBER: pl.Boolean(), STATE: pl.Int8()}
 CHANGES_COLUMNS = {**SNAPSHOT_COLUMNS, GONE: pl.Boolean()}
-PLAN_COLUMNS = {**MEMBERSHIP_COLUMNS, MAYBE_THERE: pl.Boolean(), AGAIN: pl.Boolean()}
+PLAN_COLUMNS = {**MEMBERSHIP_COLUMNS, MAYBE_THERE: pl.Boolean()}
 MARKS_COLUMNS = {**CHANGES_COLUMNS, KEEP_PAYLOAD: pl.Boolean()}
 INVALID_COLUMNS = {**MEMBERSHIP_COLUMNS, "field": pl.String(), "reason": pl.String()}
 
@@ -56,6 +59,16 @@ def payload_columns(columns: list[str]) -> list[str]:
 def payload_schema(schema: pl.Schema | Schema) -> Schema:
     """The payload part of a frame's schema."""
     return {name: kind for name, kind in schema.items() if name.startswith(FIELD_PREFIX)}
+
+
+def carried_columns(columns: list[str]) -> list[str]:
+    """What a snapshot keeps of an entity beside its marks: the destination's id, where there is one, and fields."""
+    return [name for name in columns if name == DESTINATION_ID or name.startswith(FIELD_PREFIX)]
+
+
+def carried_schema(schema: pl.Schema | Schema) -> Schema:
+    """The part of a frame's schema that `carried_columns` names."""
+    return {name: schema[name] for name in carried_columns(list(schema))}
 
 
 def empty_frame(schema: Schema) -> pl.DataFrame:

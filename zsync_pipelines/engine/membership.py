@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
+import polars_hash as plh
 import pyarrow as pa
 
+from zsync_pipelines.domain.capabilities import FieldSpec
 from zsync_pipelines.domain.config import FieldMapping
 from zsync_pipelines.domain.delivery import FIELD_PREFIX
 from zsync_pipelines.domain.keys import KEY, KEY_HASH
+from zsync_pipelines.domain.text import canonical_text
 from zsync_pipelines.engine.frames import INVALID_COLUMNS, by_key, empty_frame, key_hash, payload_columns
 
 SOURCE_PREFIX = "c:"
 """Prefix of the source columns in what `sources` evaluates."""
 CONFLICT = "several rows with this entity key differ"
+FAULT_FIELD, FAULT_REASON = "fault_field", "fault_reason"
+"""The first field of a row whose value is none that its normaliser knows; the value itself is null then."""
+Specs = Mapping[str, FieldSpec]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,53 @@ def map_rows(batch: pa.RecordBatch, mapping: Sequence[FieldMapping]) -> pl.DataF
     frame = pl.DataFrame(batch)
     fields = [pl.col(SOURCE_PREFIX + m.source_column).alias(FIELD_PREFIX + m.destination_field) for m in mapping]
     return frame.select(key_hash(), KEY, *fields)
+
+
+def prepare(rows: pl.DataFrame, specs: Specs) -> pl.DataFrame:
+    """Values in the form in which the destination takes them: identifiers as text, normalised, hashed.
+
+    With `fault_field` and `fault_reason` where any of the fields has a normaliser.
+    """
+    changed: list[pl.Series] = []
+    faults: list[tuple[str, FieldSpec, pl.Series]] = []
+    for name, spec in specs.items():
+        column = FIELD_PREFIX + name
+        if column not in rows.columns or not _is_prepared(spec):
+            continue
+        values = rows.select(canonical_text(column, rows.schema[column])).to_series()
+        if spec.normalise is not None:
+            normal = spec.normalise.apply(values).cast(pl.String).rename(column)
+            faults.append((name, spec, values.is_not_null() & normal.is_null()))
+            values = normal
+        if spec.hashed:
+            digest: pl.Expr = plh.col(column).chash.sha2_256()
+            values = values.to_frame().select(digest.alias(column)).to_series()
+        changed.append(values)
+    return rows.with_columns(*changed, *_first_fault(faults))
+
+
+def _is_prepared(spec: FieldSpec) -> bool:
+    return spec.normalise is not None or spec.hashed or spec.identifier
+
+
+def _first_fault(faults: list[tuple[str, FieldSpec, pl.Series]]) -> list[pl.Series]:
+    if not faults:
+        return []
+    wrong = pl.DataFrame({name: series for name, _, series in faults})
+    fields = [pl.when(pl.col(name)).then(pl.lit(name)) for name, *_ in faults]
+    reasons = {name: f"no {spec.normalise.what}" for name, spec, _ in faults if spec.normalise}
+    found = wrong.select(pl.coalesce(fields).alias(FAULT_FIELD)).to_series()
+    return [found, found.replace_strict(reasons, return_dtype=pl.String).alias(FAULT_REASON)]
+
+
+def take_faults(members: pl.DataFrame) -> Members:
+    """Members without their faults, and the faults in rows of their own (the members concerned are in both)."""
+    if FAULT_FIELD not in members.columns:
+        return Members(members, empty_frame(INVALID_COLUMNS))
+    faults = members.filter(pl.col(FAULT_FIELD).is_not_null()).select(
+        KEY_HASH, KEY, pl.col(FAULT_FIELD).alias("field"), pl.col(FAULT_REASON).alias("reason")
+    )
+    return Members(members.drop(FAULT_FIELD, FAULT_REASON), faults)
 
 
 def resolve_duplicates(rows: pl.DataFrame) -> Members:
@@ -51,12 +104,14 @@ def resolve_duplicates(rows: pl.DataFrame) -> Members:
     return Members(by_key(pl.concat([rows.filter(~repeated), kept])), by_key(invalid))
 
 
-def membership_schema(evaluated: pa.Schema, mapping: Sequence[FieldMapping]) -> pa.Schema:
+def membership_schema(evaluated: pa.Schema, mapping: Sequence[FieldMapping], specs: Specs) -> pa.Schema:
     """The Arrow schema of a membership whose source columns have the schema `evaluated`."""
-    fields = [
-        pa.field(FIELD_PREFIX + m.destination_field, evaluated.field(SOURCE_PREFIX + m.source_column).type)
-        for m in mapping
-    ]
+
+    def kind(m: FieldMapping) -> pa.DataType:
+        spec = specs.get(m.destination_field, FieldSpec())
+        return pa.large_string() if _is_prepared(spec) else evaluated.field(SOURCE_PREFIX + m.source_column).type
+
+    fields = [pa.field(FIELD_PREFIX + m.destination_field, kind(m)) for m in mapping]
     return pa.schema([pa.field(KEY_HASH, pa.uint64()), pa.field(KEY, pa.large_string()), *fields])
 
 

@@ -1,103 +1,161 @@
 """What each mode does about a difference: the operations to send, and the marks that change without sending.
 
-This module is the table of modes. Rows of `Actions` are disjoint by key.
+This module is the table of modes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import polars as pl
 
 from zsync_pipelines.domain.config import SyncMode
-from zsync_pipelines.domain.delivery import MAYBE_THERE, Op
+from zsync_pipelines.domain.delivery import FIELD_PREFIX, MAYBE_THERE
 from zsync_pipelines.domain.keys import KEY, KEY_HASH
 from zsync_pipelines.engine.differ import CHANGED, Diff
-from zsync_pipelines.engine.frames import AGAIN, GONE, KEEP_PAYLOAD, MEMBER, STATE, State, payload_columns
+from zsync_pipelines.engine.frames import GONE, KEEP_PAYLOAD, MEMBER, STATE, State, carried_columns, payload_columns
+from zsync_pipelines.engine.identifiers import BLANK, LEFTOVER
+from zsync_pipelines.engine.parts import Actions, Part
+from zsync_pipelines.engine.refusals import Parked
+from zsync_pipelines.engine.sharing import Removals, Sharing, exchange, leavers, never_sent, removals
+
+_NOBODY = Sharing()
 
 
-@dataclass(frozen=True, slots=True)
-class Actions:
-    """Rows to send per operation (plan columns), and marks (marks columns)."""
-
-    adds: pl.DataFrame
-    updates: pl.DataFrame
-    removes: pl.DataFrame
-    marks: pl.DataFrame
-
-    def of(self, op: Op) -> pl.DataFrame:
-        """The rows to send for one operation."""
-        return {Op.ADD: self.adds, Op.UPDATE: self.updates, Op.REMOVE: self.removes}[op]
-
-
-def decide(diff: Diff, mode: SyncMode, *, full_resync: bool = False) -> Actions:
+def decide(diff: Diff, mode: SyncMode, *, full_resync: bool = False, sharing: Sharing = _NOBODY) -> Actions:
     """Turn a difference into actions. `full_resync` sends every member again, in the modes that send members."""
     if mode is SyncMode.SUBTRACTIVE:
-        return _subtractive(diff)
-    return _sending(diff, removes=mode is SyncMode.MIRROR, full_resync=full_resync)
+        return _subtractive(diff, sharing)
+    return _sending(diff, sharing, removes=mode is SyncMode.MIRROR, full_resync=full_resync)
 
 
-def rebaseline(diff: Diff, *, forget_leavers: bool) -> Actions:
+def leaving(diff: Diff, mode: SyncMode, sharing: Sharing) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Of the snapshot rows that left: those that the mode takes out if nobody else is in the way, and those that stay
+    at the destination."""
+    left = leavers(diff, sharing.faulted)
+    if mode is SyncMode.SUBTRACTIVE:
+        return left.gone, pl.concat([left.moved, left.faulted])
+    gone, changed = left.gone.filter(~never_sent()), pl.concat([left.moved, left.faulted]).filter(~never_sent())
+    if mode is SyncMode.ADDITIVE:
+        return changed, gone
+    return pl.concat([gone, changed]), gone.clear()
+
+
+def rebaseline(diff: Diff, *, forget_leavers: bool, sharing: Sharing = _NOBODY) -> Actions:
     """Take the membership for what the destination holds, without sending. Leavers stay removable, or are forgotten."""
     fields = payload_columns(diff.entered.columns)
     members = pl.concat([diff.entered.select(KEY_HASH, KEY, *fields), diff.stayed.select(KEY_HASH, KEY, *fields)])
-    left = _mark(diff.left, gone=forget_leavers, member=False, state=None)
-    marks = pl.concat([_mark(members, member=True, state=State.HELD, payload=True), left], how="diagonal")
-    return Actions(_plan(diff.entered.clear()), _plan(diff.entered.clear()), _plan(diff.left.clear()), marks)
+    left = _mark(diff.left, sharing, gone=forget_leavers, member=False, state=None)
+    marks = pl.concat([_mark(members, sharing, member=True, state=State.HELD, payload=True), left], how="diagonal")
+    return Actions(_nothing(diff), marks)
 
 
-def _sending(diff: Diff, *, removes: bool, full_resync: bool) -> Actions:
-    """Mirror and additive: members are added and updated; leavers are removed (mirror) or retained (additive)."""
-    stayed, left = diff.stayed, diff.left
-    held = _state_in(State.HELD, State.UPDATE_UNCONFIRMED)
-    stale = pl.col(CHANGED) | (pl.col(STATE) == State.UPDATE_UNCONFIRMED) | pl.lit(full_resync)
-    updates = stayed.filter(held & stale)
-    adds = pl.concat([_plan(diff.entered), _plan(stayed.filter(~held), State.ADD_UNCONFIRMED)])
-    back = stayed.filter(held & ~stale & ~pl.col(MEMBER))
-
-    never_sent = _state_in(State.KNOWN)
-    there = left.filter(~never_sent)
+def note_parked(parked: Parked, sharing: Sharing = _NOBODY) -> Actions:
+    """The actions that remain, with marks for the rows that are not tried now: whether they are members advances."""
     marks = [
-        _mark(left.filter(never_sent), gone=True, member=False, state=None),
-        _mark(back, member=True, state=None),
+        parked.actions.marks,
+        _mark(parked.members, sharing, member=True, state=None),
+        _mark(parked.leavers, sharing, member=False, state=None),
+    ]
+    return Actions(parked.actions.parts, pl.concat(marks, how="diagonal"))
+
+
+def _sending(diff: Diff, sharing: Sharing, *, removes: bool, full_resync: bool) -> Actions:
+    """Mirror and additive: members are added and updated; leavers are removed (mirror) or retained (additive)."""
+    stayed, entered, carries = sharing.told(diff.stayed), sharing.told(diff.entered), sharing.carries
+    held = pl.col(STATE).is_in([int(State.HELD), int(State.UPDATE_UNCONFIRMED)])
+    stale = pl.col(CHANGED) | (pl.col(STATE) == State.UPDATE_UNCONFIRMED) | pl.lit(full_resync)
+    if sharing.identifiers and removes:
+        # Somebody is back whose removal was refused or held: another's removal may have taken an identifier along.
+        stale |= ~pl.col(MEMBER)
+    back = ~(carries & (~held | stale)) & ~pl.col(MEMBER)
+    missing = stayed.filter(carries & ~held)
+    unanswered = pl.col(STATE) == State.ADD_UNCONFIRMED
+
+    left = leavers(diff, sharing.faulted)
+    gone = left.gone.filter(~never_sent())
+    moved = exchange(left.moved.filter(~never_sent()), entered.filter(carries), sharing)
+    out = removals(pl.concat([gone if removes else gone.clear(), left.faulted.filter(~never_sent())]), sharing)
+    marks = [
+        *(_forget(rows.filter(never_sent()), sharing) for rows in (left.gone, left.moved, left.faulted)),
+        _mark(stayed.filter(back), sharing, member=True, state=None),
+        *_covered(moved.out, sharing),
+        *_covered(moved.retired, sharing),
+        *_covered(out, sharing),
     ]
     if not removes:
-        marks.append(_mark(there.filter(pl.col(MEMBER)), member=False, state=None))
-        there = there.clear()
-    return Actions(adds, _plan(updates), _plan(there, State.REMOVE_UNCONFIRMED), pl.concat(marks, how="diagonal"))
+        marks.append(_mark(gone.filter(pl.col(MEMBER)), sharing, member=False, state=None))
+    parts = {
+        Part.ADD_AGAIN: _plan(missing.filter(unanswered)),
+        Part.ADD: pl.concat([_plan(moved.entered), _plan(missing.filter(~unanswered))], how="diagonal"),
+        Part.UPDATE: _plan(stayed.filter(carries & held & stale)),
+        Part.READD: _plan(moved.put_in),
+        **_removed(out),
+        Part.RETIRE: _removal_plan(moved.retired.sent),
+        Part.REPLACE_OUT: _removal_plan(moved.out.sent),
+        Part.REPLACE_IN: _plan(moved.replaced),
+    }
+    return Actions(parts, pl.concat(marks, how="diagonal"))
 
 
-def _subtractive(diff: Diff) -> Actions:
+def _subtractive(diff: Diff, sharing: Sharing) -> Actions:
     """New members become known, known ones are kept up to date, and whoever leaves is removed."""
-    nothing = _plan(diff.entered.clear())
-    refreshed = diff.stayed.filter(_state_in(State.KNOWN) & pl.col(CHANGED))
-    returned = diff.stayed.filter(~(_state_in(State.KNOWN) & pl.col(CHANGED)) & ~pl.col(MEMBER))
+    refresh = never_sent() & pl.col(CHANGED)
+    out = removals(leavers(diff, sharing.faulted).gone, sharing)
     marks = [
-        _mark(diff.entered, member=True, state=State.KNOWN, payload=True),
-        _mark(refreshed, member=True, state=State.KNOWN, payload=True),
-        _mark(returned, member=True, state=None),
+        _mark(diff.entered, sharing, member=True, state=State.KNOWN, payload=True),
+        _mark(diff.stayed.filter(refresh), sharing, member=True, state=State.KNOWN, payload=True),
+        _mark(diff.stayed.filter(~refresh & ~pl.col(MEMBER)), sharing, member=True, state=None),
+        *_covered(out, sharing),
     ]
-    return Actions(nothing, nothing, _plan(diff.left, State.REMOVE_UNCONFIRMED), pl.concat(marks, how="diagonal"))
+    return Actions({**_nothing(diff), **_removed(out)}, pl.concat(marks, how="diagonal"))
 
 
-def _state_in(*states: State) -> pl.Expr:
-    return pl.col(STATE).is_in([int(state) for state in states])
+def _nothing(diff: Diff) -> dict[Part, pl.DataFrame]:
+    """No rows of any operation."""
+    now, then = _plan(diff.entered.clear()), _plan(diff.left.clear())
+    return {Part.ADD: now, Part.UPDATE: now, Part.REMOVE: then}
 
 
-def _plan(rows: pl.DataFrame, same: State | None = None) -> pl.DataFrame:
-    """Rows as plan files hold them. An earlier attempt of unknown outcome makes a row `maybe_there`; `again` if that
-    attempt was of this very operation (its state is `same`)."""
-    unknown = (State.ADD_UNCONFIRMED, State.UPDATE_UNCONFIRMED, State.REMOVE_UNCONFIRMED)
-    known = STATE in rows.columns
-    maybe = _state_in(*unknown) if known else pl.lit(value=False)
-    again = _state_in(same) if known and same is not None else pl.lit(value=False)
-    return rows.select(KEY_HASH, KEY, maybe.alias(MAYBE_THERE), again.alias(AGAIN), *payload_columns(rows.columns))
+def _removed(out: Removals) -> dict[Part, pl.DataFrame]:
+    asked_before = pl.col(STATE) == State.REMOVE_UNCONFIRMED
+    return {
+        Part.REMOVE_AGAIN: _removal_plan(out.sent.filter(asked_before)),
+        Part.REMOVE: _removal_plan(out.sent.filter(~asked_before)),
+    }
+
+
+def _covered(out: Removals, sharing: Sharing) -> list[pl.DataFrame]:
+    """Marks of rows that are not taken out, since others have their identifiers."""
+    waiting = out.waiting.filter(pl.col(MEMBER))
+    return [_forget(out.forgotten, sharing), _mark(waiting, sharing, member=False, state=None)]
+
+
+def _plan(rows: pl.DataFrame, *more: str) -> pl.DataFrame:
+    """Rows as plan files hold them. An earlier attempt of unknown outcome makes a row `maybe_there`."""
+    unknown = [int(State.ADD_UNCONFIRMED), int(State.UPDATE_UNCONFIRMED), int(State.REMOVE_UNCONFIRMED)]
+    maybe = pl.col(STATE).is_in(unknown) if STATE in rows.columns else pl.lit(value=False)
+    return rows.select(KEY_HASH, KEY, maybe.alias(MAYBE_THERE), *more, *carried_columns(rows.columns))
+
+
+def _removal_plan(rows: pl.DataFrame) -> pl.DataFrame:
+    return _plan(rows, *(name for name in (BLANK, LEFTOVER) if name in rows.columns))
+
+
+def _forget(rows: pl.DataFrame, sharing: Sharing) -> pl.DataFrame:
+    return _mark(rows, sharing, gone=True, member=False, state=None)
 
 
 def _mark(
-    rows: pl.DataFrame, *, member: bool, state: State | None, gone: bool = False, payload: bool = False
+    rows: pl.DataFrame,
+    sharing: Sharing,
+    *,
+    member: bool,
+    state: State | None,
+    gone: bool = False,
+    payload: bool = False,
 ) -> pl.DataFrame:
-    """Marks for rows. `state` None keeps the snapshot's; without `payload` the snapshot's payload stays too."""
+    """Marks for rows. `state` None keeps the snapshot's; without `payload` the snapshot's payload stays too, and the
+    identifiers only say which row is meant."""
+    named = [FIELD_PREFIX + name for name in sharing.identifiers if FIELD_PREFIX + name in rows.columns]
     return rows.select(
         KEY_HASH,
         KEY,
@@ -105,5 +163,5 @@ def _mark(
         pl.lit(None if state is None else int(state), pl.Int8).alias(STATE),
         pl.lit(gone).alias(GONE),
         pl.lit(not payload).alias(KEEP_PAYLOAD),
-        *(payload_columns(rows.columns) if payload else []),
+        *(payload_columns(rows.columns) if payload else named),
     )

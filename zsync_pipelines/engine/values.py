@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
 import polars as pl
 
 from zsync_pipelines.domain.capabilities import FieldSpec, FieldType, TargetFields
@@ -21,24 +24,69 @@ _FAMILIES: list[tuple[FieldType, tuple[type[pl.DataType], ...]]] = [
 ]
 
 
-def screen(members: pl.DataFrame, target: TargetFields, key_type: KeyType) -> Members:
-    """Split members into those whose every value the target takes, and the others with field and reason."""
+Test = tuple[str | None, str, pl.Expr]
+"""The field at fault (None: the key), why, and whether a row is."""
+
+
+def screen(members: pl.DataFrame, target: TargetFields, key_type: KeyType, max_bytes: int | None = None) -> Members:
+    """Split members into those whose every value the target takes, and the others with field and reason.
+
+    Identifiers are not looked at here (`usable_identifiers`). `max_bytes`: what a row may have as JSON.
+    """
     tests = _key_tests(target.key, key_type)
-    for column in payload_columns(members.columns):
-        name = column.removeprefix(FIELD_PREFIX)
-        spec = target.fields.get(name) if target.fields is not None else None
-        if spec is not None:
+    for column, spec in _specified(members, target):
+        if not spec.identifier:
+            name = column.removeprefix(FIELD_PREFIX)
             tests += [(name, reason, test) for reason, test in _tests(pl.col(column), members.schema[column], spec)]
+    if max_bytes is not None:
+        reason = f"larger than the {max_bytes} bytes that the destination takes at a time"
+        tests.append((None, reason, row_bytes(members.columns) > max_bytes))
     if not tests or members.is_empty():
         return Members(members, empty_frame(INVALID_COLUMNS))
+    invalid = _found(members, tests)
+    return Members(members.join(invalid, on=KEY, how="anti", maintain_order="left"), invalid)
+
+
+def usable_identifiers(members: pl.DataFrame, target: TargetFields) -> Members:
+    """Members without the identifiers that the target does not take, and which these were (members are in both)."""
+    tests: list[Test] = []
+    changed = []
+    for column, spec in _specified(members, target):
+        if spec.identifier:
+            name = column.removeprefix(FIELD_PREFIX)
+            found = _tests(pl.col(column), members.schema[column], replace(spec, nullable=True))
+            tests += [(name, reason, test) for reason, test in found]
+            if found:
+                wrong = pl.any_horizontal([test.fill_null(value=False) for _, test in found])
+                changed.append(pl.when(wrong).then(None).otherwise(pl.col(column)).alias(column))
+    if not tests:
+        return Members(members, empty_frame(INVALID_COLUMNS))
+    return Members(members.with_columns(changed), _found(members, tests))
+
+
+def row_bytes(columns: Sequence[str]) -> pl.Expr:
+    """The bytes of a row as JSON: its key and its fields by name."""
+    names = {name: name.removeprefix(FIELD_PREFIX) for name in [KEY, *payload_columns(list(columns))]}
+    row = pl.struct([pl.col(name).alias(shown) for name, shown in names.items()])
+    return row.struct.json_encode().str.len_bytes()
+
+
+def _specified(members: pl.DataFrame, target: TargetFields) -> Iterator[tuple[str, FieldSpec]]:
+    for column in payload_columns(members.columns):
+        spec = (target.fields or {}).get(column.removeprefix(FIELD_PREFIX))
+        if spec is not None:
+            yield column, spec
+
+
+def _found(members: pl.DataFrame, tests: list[Test]) -> pl.DataFrame:
+    """One row for each member that a test finds, with the first one that does."""
     found = [
         members.filter(test.fill_null(value=False)).select(
             KEY_HASH, KEY, pl.lit(field, pl.String).alias("field"), pl.lit(reason, pl.String).alias("reason")
         )
         for field, reason, test in tests
     ]
-    invalid = pl.concat(found).unique(subset=[KEY], keep="first", maintain_order=True)
-    return Members(members.join(invalid, on=KEY, how="anti", maintain_order="left"), invalid)
+    return pl.concat(found).unique(subset=[KEY], keep="first", maintain_order=True)
 
 
 def family(dtype: pl.DataType) -> FieldType | None:
@@ -46,9 +94,9 @@ def family(dtype: pl.DataType) -> FieldType | None:
     return next((name for name, types in _FAMILIES if isinstance(dtype, types)), None)
 
 
-def _key_tests(spec: FieldSpec, key_type: KeyType) -> list[tuple[str | None, str, pl.Expr]]:
+def _key_tests(spec: FieldSpec, key_type: KeyType) -> list[Test]:
     """Keys are text here, whatever their type; numeric limits are checked on integers only."""
-    tests: list[tuple[str | None, str, pl.Expr]] = []
+    tests: list[Test] = []
     if key_type is KeyType.INTEGER or spec.types == {FieldType.INTEGER}:
         number = pl.col(KEY).cast(pl.Int128, strict=False)
         tests.append((None, "the entity key is no whole number", number.cast(pl.String).ne_missing(pl.col(KEY))))

@@ -16,8 +16,8 @@ from zsync_pipelines.orchestration.build import build_sync, common_definitions
 from zsync_pipelines.orchestration.run_options import run_config
 from zsync_pipelines.orchestration.sync_assets import TRIGGER_TAG
 from zsync_pipelines.service.bootstrap import Zsync, open_zsync
+from zsync_pipelines.service.lifecycle import running
 from zsync_pipelines.service.setup import load_setup
-from zsync_pipelines.store import leases
 
 _OWN_INSTANCE = """\
 telemetry: {{enabled: false}}
@@ -53,10 +53,9 @@ class Launcher:
         """
         app = self._app
         load_setup(app, sync_id)
-        with app.database.connect() as connection:
-            running = leases.holder(connection, sync_id)
-        if running is not None:
-            raise LeaseHeldError(sync_id, running)
+        under_way = running(app, sync_id)
+        if under_way is not None:
+            raise LeaseHeldError(sync_id, under_way)
         result = self._job(sync_id).execute_in_process(
             instance=self._connected(),
             run_config={**run_config(options), **_QUIET},

@@ -9,8 +9,7 @@ from zsync_pipelines.errors import LeaseHeldError
 from zsync_pipelines.orchestration.run_options import run_config
 from zsync_pipelines.orchestration.sync_assets import TRIGGER_TAG
 from zsync_pipelines.service.bootstrap import Zsync
-from zsync_pipelines.service.lifecycle import skip_run
-from zsync_pipelines.store import leases
+from zsync_pipelines.service.lifecycle import running, skip_run
 
 
 def sync_schedule(app: Zsync, sync: Sync) -> dg.ScheduleDefinition | None:
@@ -37,10 +36,9 @@ def sync_schedule(app: Zsync, sync: Sync) -> dg.ScheduleDefinition | None:
         if loaded.status(sync.id) is SyncStatus.PAUSED:
             return dg.SkipReason(f"sync '{sync.id}' is paused; `zsync resume {sync.id}` goes on")
         options = RunOptions(as_of=context.scheduled_execution_time)
-        with app.database.connect() as connection:
-            running = leases.holder(connection, sync.id)
-        if running is not None:
-            skipped = skip_run(app, sync.id, options, LeaseHeldError(sync.id, running), None)
+        under_way = running(app, sync.id)
+        if under_way is not None:
+            skipped = skip_run(app, sync.id, options, LeaseHeldError(sync.id, under_way), None)
             return dg.SkipReason(f"skipped: {skipped.error}")
         return dg.RunRequest(run_config=run_config(options), tags={TRIGGER_TAG: "schedule"})
 

@@ -185,8 +185,6 @@ def _not_acted_upon(value: ConfigObject) -> Iterator[str]:
         yield f"audience '{value.id}': evaluation_schedule has no effect yet; every sync run evaluates it"
     if isinstance(value, Sync) and value.schedule == ON_EVALUATION:
         yield f"sync '{value.id}': schedule on_evaluation has no effect yet; run it by hand or give it a cron"
-    if isinstance(value, Sync) and "max_attempts" in value.model_fields_set:
-        yield f"sync '{value.id}': max_attempts has no effect yet; a refused row is tried again by every run"
     if isinstance(value, Sync) and value.alerts:
         yield f"sync '{value.id}': alerts have no effect yet; watch the checks in Dagster, or `zsync runs {value.id}`"
 

@@ -32,90 +32,110 @@ class RetryPolicy:
 
 @dataclass
 class Attempts:
-    """Sends batches with retries. One for a delivery; several threads may use it at once."""
+    """What every batch of a delivery is sent with. Several threads may use it at once.
+
+    `keeps_receipts`: the destination can be asked what became of a batch.
+    """
 
     destination: Destination[DestinationSettings]
+    keeps_receipts: bool
     lease: Lease
     limiter: RateLimiter
     policy: RetryPolicy = RetryPolicy()
     chance: random.Random = field(default_factory=random.Random)
 
     def send(self, batch: Batch, *, doubtful: bool = False) -> Receipt:
-        """The receipt of a batch. Raises what stops the run, once it is certain that nothing was applied.
-
-        `doubtful`: its rows were part of a batch that went unanswered before.
-        """
-        state = _State(doubtful=doubtful)
-        while True:
-            self.limiter.admit()
-            self.lease.check()
-            found = self._try(batch, state)
-            if found is None and self._is_used_up(state):
-                found = self._without_answer(batch, state)
-            if found is not None:
-                return replace(found, doubtful=state.doubtful)
-            delay = self._delay(state)
-            state.patience += delay if state.limited else 0.0
-            self.lease.pause(delay)
-
-    def _try(self, batch: Batch, state: _State) -> Receipt | None:
-        """One try; None if it brought no definite answer."""
-        state.limited, state.retry_after, state.refusal = False, None, None
-        try:
-            receipt = self.destination.send(batch)
-        except OutcomeUnknownError as error:
-            state.tries += 1
-            state.unknown, state.last, state.doubtful = error, error, True
-            return self._ask(batch, state)
-        except TryAgainError as error:
-            state.limited, state.retry_after, state.last = error.limited, error.retry_after, error
-            state.tries += 0 if error.limited else 1
-            return None
-        if receipt.rest is Outcome.REJECTED and not receipt.permanent and not receipt.exceptions:
-            state.tries += 1
-            state.refusal = receipt  # a deadlock or the like: the same batch may pass in a moment
-            return None
-        return receipt
-
-    def _ask(self, batch: Batch, state: _State) -> Receipt | None:
-        """Where the destination keeps receipts, ask what became of the batch instead of guessing."""
-        if not self.destination.capabilities.keeps_receipts:
-            return None
-        try:
-            found = self.destination.lookup(batch)
-        except DestinationError:
-            return None
-        if found is not None and found.reason == NEVER_ARRIVED:
-            state.unknown, state.doubtful = None, False
-            return None
-        return found
-
-    def _is_used_up(self, state: _State) -> bool:
-        return state.tries >= self.policy.tries or state.patience >= self.policy.patience_seconds
-
-    def _without_answer(self, batch: Batch, state: _State) -> Receipt:
-        if state.unknown is not None:
-            return batch.unconfirmed(str(state.unknown))
-        if state.refusal is not None:
-            return state.refusal
-        raise UnreachableError(f"{state.last}; gave up after {max(state.tries, 1)} tries") from state.last
-
-    def _delay(self, state: _State) -> float:
-        if state.retry_after is not None:
-            return state.retry_after
-        longest = min(self.policy.longest_seconds, self.policy.first_seconds * 2.0 ** max(0, state.tries - 1))
-        return longest * self.chance.uniform(0.5, 1.0)
+        """The receipt of a batch; see `Attempt.send`."""
+        return Attempt(self, batch, doubtful).send()
 
 
 @dataclass
-class _State:
-    """What is known of a batch between tries."""
+class Attempt:
+    """All tries of one batch. `doubtful`: its rows were part of a batch that went unanswered before."""
 
+    means: Attempts
+    batch: Batch
     doubtful: bool = False
-    tries: int = 0
-    patience: float = 0.0
-    limited: bool = False
-    retry_after: float | None = None
-    unknown: OutcomeUnknownError | None = None
-    refusal: Receipt | None = None
-    last: DestinationError | None = None
+    _tries: int = 0
+    _patience: float = 0.0
+    _limited: bool = False
+    _retry_after: float | None = None
+    _unknown: OutcomeUnknownError | None = None
+    _refusal: Receipt | None = None
+    _last: DestinationError | None = None
+
+    def send(self) -> Receipt:
+        """The receipt. Raises what stops the run; `so_far` then says what is known of the batch."""
+        means = self.means
+        while True:
+            with means.limiter.admitted():
+                means.lease.check()
+                found = self._try()
+            delay = self._delay()
+            if found is None and self._is_used_up(delay):
+                found = self._without_answer()
+            if found is not None:
+                return replace(found, doubtful=self.doubtful)
+            if self._limited:
+                self._patience += delay
+                means.limiter.hold(delay)  # for every request, not only this one
+            else:
+                means.lease.pause(delay)
+
+    @property
+    def so_far(self) -> Receipt:
+        """What is known while there is no definite answer: nothing of the batch arrived, or nobody knows."""
+        if self._unknown is None:
+            return replace(self.batch.never_arrived(), doubtful=self.doubtful)
+        return replace(self.batch.unconfirmed(str(self._unknown)), doubtful=True)
+
+    def _try(self) -> Receipt | None:
+        """One try; None if it brought no definite answer."""
+        self._limited, self._retry_after, self._refusal = False, None, None
+        try:
+            receipt = self.means.destination.send(self.batch)
+        except OutcomeUnknownError as error:
+            self._tries += 1
+            self._unknown, self._last, self.doubtful, self._retry_after = error, error, True, error.retry_after
+            return self._ask()
+        except TryAgainError as error:
+            self._limited, self._retry_after, self._last = error.limited, error.retry_after, error
+            self._tries += 0 if error.limited else 1
+            return None
+        if receipt.rest is Outcome.REJECTED and not receipt.permanent and not receipt.exceptions:
+            self._tries += 1
+            self._refusal = receipt  # a deadlock or the like: the same batch may pass in a moment
+            return None
+        return receipt
+
+    def _ask(self) -> Receipt | None:
+        """Where the destination keeps receipts, ask what became of the batch instead of guessing."""
+        if not self.means.keeps_receipts:
+            return None
+        try:
+            found = self.means.destination.lookup(self.batch)
+        except DestinationError:
+            return None
+        if found is not None and found.reason == NEVER_ARRIVED:
+            self._unknown, self.doubtful = None, False
+            return None
+        return found
+
+    def _is_used_up(self, delay: float) -> bool:
+        policy = self.means.policy
+        waited = self._patience if self._limited else 0.0
+        return self._tries >= policy.tries or waited + delay > policy.patience_seconds
+
+    def _without_answer(self) -> Receipt:
+        if self._unknown is not None:
+            return self.batch.unconfirmed(str(self._unknown))
+        if self._refusal is not None:
+            return self._refusal
+        raise UnreachableError(f"{self._last}; gave up after {max(self._tries, 1)} tries") from self._last
+
+    def _delay(self) -> float:
+        if self._retry_after is not None:
+            return self._retry_after
+        policy = self.means.policy
+        longest = min(policy.longest_seconds, policy.first_seconds * 2.0 ** max(0, self._tries - 1))
+        return longest * self.means.chance.uniform(0.5, 1.0)

@@ -30,6 +30,7 @@ def no_progress(what: str, done: int, total: int | None) -> None:
 class Zsync:
     """What every service function takes. `environment` resolves `${NAME}` references and may hold secrets.
 
+    `monotonic` is the clock that waits and time limits go by, in seconds, as `sleep` does.
     `watch` is told of the progress of runs that Dagster executes in this process; elsewhere they only log it.
     """
 
@@ -43,6 +44,7 @@ class Zsync:
     environment: Mapping[str, str] = field(repr=False)
     clock: Callable[[], datetime] = field(repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+    monotonic: Callable[[], float] = field(default=time.monotonic, repr=False)
     watch: Progress = field(default=no_progress, repr=False)
 
 

@@ -1,21 +1,25 @@
 """The end of a run that has a plan: the next snapshot from what was acknowledged, and one transaction that commits it.
 
-Used alike for a run that went well, one that was stopped midway, and one whose process died.
+Used alike for a run that went well, one that was stopped midway, one whose process died, and one whose last verdicts
+came after it was over.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 
+from zsync_pipelines.domain.delivery import Receipt
 from zsync_pipelines.domain.run import Counts, RunStatus, SyncRun
 from zsync_pipelines.errors import StaleDiffError
 from zsync_pipelines.service.bootstrap import Zsync
-from zsync_pipelines.service.next_snapshot import snapshot_folder, write_snapshot
-from zsync_pipelines.service.outcomes import PartOutcomes, count, outcomes_of, rejected_rows
+from zsync_pipelines.service.next_snapshot import snapshot_folder, write_snapshot, write_verdicts
+from zsync_pipelines.service.outcomes import count, outcomes_of
 from zsync_pipelines.service.refs import PlanRef
+from zsync_pipelines.service.refusals import RunRefusals, write_refusals
 from zsync_pipelines.store import leases
 from zsync_pipelines.store.database import writing
-from zsync_pipelines.store.runs import RejectedRow
 from zsync_pipelines.store.snapshots import SnapshotManifest
 
 _KEPT_RUN_FOLDERS = 3
@@ -53,22 +57,55 @@ def conclude(
     dead process; the lease then stays. LeaseLostError, with nothing committed, if the lease is gone.
     """
     check_fresh(app, run, plan)
-    outcomes = outcomes_of(plan, app.ledger.entries(run.id))
-    counts = count(outcomes, plan)
+    entries = app.ledger.entries(run.id)
+    outcomes = outcomes_of(plan, entries)
     aborted = error is not None or cancelled
+    at = app.clock()
     manifest = write_snapshot(app, run, plan, outcomes, aborted=aborted)
+    before = None if plan.starts_afresh else app.snapshots.current(run.sync_id)
+    standing = before.refused if before else None
+    refused = write_refusals(app, run.sync_id, plan, outcomes, manifest, standing, at)
     ended = replace(
-        run,
-        status=_status(counts, error=error, cancelled=cancelled),
-        finished_at=app.clock(),
-        counts=counts,
+        _judged(run, plan, count(outcomes, plan), error=error, cancelled=cancelled),
+        finished_at=at,
         members=plan.membership.members,
         snapshot_version=manifest.version,
-        error=error or _explain(run.sync_id, counts, plan),
     )
-    _commit(app, ended, plan, outcomes, manifest, holder)
+    waits = any(entry.is_pending for entry in entries)
+    _commit(app, ended, replace(manifest, refused=refused.entry), refused, at, holder or run, awaits_verdict=waits)
     _collect_run_folders(app, run.sync_id)
     return ended
+
+
+def commit_verdicts(
+    app: Zsync, run: SyncRun, plan: PlanRef, receipts: Mapping[int, Receipt], holder: SyncRun
+) -> SyncRun:
+    """Credit a run that is over with verdicts that came later, and move the snapshot, in one transaction.
+
+    `receipts`: of batches that were pending, by number.
+    """
+    entries = [replace(e, receipt=receipts.get(e.number, e.receipt)) for e in app.ledger.entries(run.id)]
+    outcomes = outcomes_of(plan, entries)
+    counts = count(outcomes, plan)
+    aborted = run.status in (RunStatus.ERROR, RunStatus.CANCELLED)
+    credited = replace(run, counts=counts) if aborted else _judged(run, plan, counts, error=None, cancelled=False)
+    waits = any(entry.is_pending for entry in entries)
+    current = app.snapshots.current(run.sync_id)
+    if current is None or current.fingerprint != plan.fingerprint:  # the sync went on to another target
+        _commit(app, credited, None, RunRefusals(None, []), app.clock(), holder, receipts, awaits_verdict=waits)
+        return credited
+    judged = [part.only(receipts) for part in outcomes]
+    at = app.clock()
+    manifest = write_verdicts(app, run.sync_id, plan, judged)
+    refused = write_refusals(app, run.sync_id, plan, judged, manifest, current.refused, at, judging=True)
+    named = replace(manifest, refused=refused.entry)
+    _commit(app, credited, named, refused, at, holder, receipts, awaits_verdict=waits)
+    return credited
+
+
+def _judged(run: SyncRun, plan: PlanRef, counts: Counts, *, error: str | None, cancelled: bool) -> SyncRun:
+    status = _status(counts, error=error, cancelled=cancelled)
+    return replace(run, status=status, counts=counts, error=error or _explain(run.sync_id, counts, plan))
 
 
 def _status(counts: Counts, *, error: str | None, cancelled: bool) -> RunStatus:
@@ -88,44 +125,49 @@ def _explain(sync_id: str, counts: Counts, plan: PlanRef) -> str | None:
         parts.append(f"{counts.invalid} members could not be sent: see `zsync plan {sync_id}`")
     if counts.unconfirmed:
         parts.append(f"{counts.unconfirmed} rows without an answer: the next run settles them")
+    if counts.parked:
+        parts.append(
+            f"{counts.parked} rows that were refused before are not tried now: see `zsync rejections {sync_id}`"
+        )
     if counts.pending:
-        parts.append(f"{counts.pending} rows are not judged by the destination yet")
+        parts.append(f"{counts.pending} rows are not judged by the destination yet: a later run settles them")
     return "; ".join(parts) or None
 
 
 def _commit(
     app: Zsync,
     run: SyncRun,
-    plan: PlanRef,
-    outcomes: list[PartOutcomes],
-    manifest: SnapshotManifest,
-    holder: SyncRun | None,
+    manifest: SnapshotManifest | None,
+    refused: RunRefusals,
+    at: datetime,
+    holder: SyncRun,
+    verdicts: Mapping[int, Receipt] | None = None,
+    *,
+    awaits_verdict: bool,
 ) -> None:
-    """One transaction: the lease is still ours, the run's result, its refusals, and the pointer."""
-    assert run.finished_at is not None  # noqa: S101  # `conclude` sets it
-    refused = rejected_rows(app.storage, outcomes, plan, run.sync_id, run.finished_at, _earlier(app, run))
-    token = app.runs.token((holder or run).id)
+    """One transaction: the lease is still the holder's, verdicts that came late, the run's result, its refusals, and
+    the pointer. A run that ends now and holds the lease itself gives it back."""
+    token = app.runs.token(holder.id)
+    path = refused.entry.path if refused.entry and refused.sample else None
     with writing(app.database) as connection:
         leases.confirm(connection, run.sync_id, token)
-        app.runs.update(connection, run)
-        app.runs.insert_rejections(connection, refused)
-        app.snapshots.flip(connection, manifest, run.finished_at)
-        if holder is None:
+        for receipt in (verdicts or {}).values():
+            app.ledger.settle_in(connection, run.id, receipt, at)
+        app.runs.update(connection, run, awaits_verdict=awaits_verdict, **({"refused_path": path} if path else {}))
+        app.runs.insert_rejections(connection, refused.sample)
+        if manifest is not None:
+            app.snapshots.flip(connection, manifest, at)
+        if verdicts is None and holder.id == run.id:
             leases.release(connection, run.sync_id, token)
 
 
-def _earlier(app: Zsync, run: SyncRun) -> list[RejectedRow]:
-    """The refusals of the run before this one."""
-    recent = app.runs.recent(run.sync_id, limit=20)
-    older = recent[[other.id for other in recent].index(run.id) + 1 :]
-    delivered = next((other for other in older if other.members is not None), None)
-    return app.runs.rejections(delivered.id) if delivered else []
-
-
 def _collect_run_folders(app: Zsync, sync_id: str) -> None:
-    """Delete working files of older runs. They hold members' data, which must not pile up."""
+    """Delete working files of older runs, but for those that wait for a verdict. They hold members' data, which must
+    not pile up."""
+    needed = {run.id for run in app.runs.awaiting(sync_id)}
     for run_id in app.storage.oldest_folders(f"runs/{sync_id}", keep=_KEPT_RUN_FOLDERS):
-        app.storage.delete_folder(run_folder(sync_id, run_id))
+        if run_id not in needed:
+            app.storage.delete_folder(run_folder(sync_id, run_id))
 
 
 def collect_garbage(app: Zsync, sync_id: str) -> None:

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 
 from zsync_pipelines.domain.keys import KEY, KEY_HASH
-from zsync_pipelines.engine.membership import map_rows, membership_schema, resolve_duplicates
+from zsync_pipelines.engine.membership import map_rows, membership_schema, prepare, resolve_duplicates, take_faults
 from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
 from zsync_pipelines.service.refs import MembershipRef
 from zsync_pipelines.service.setup import SyncSetup
@@ -29,8 +29,11 @@ INVALID_SCHEMA = pa.schema(
 def evaluate_membership(
     app: Zsync, setup: SyncSetup, as_of: datetime, folder: str, progress: Progress = no_progress
 ) -> MembershipRef:
-    """Evaluate as of a moment; rows are written to `folder`. SourceError if the source cannot be read to the end."""
-    mapping = setup.sync.field_mapping
+    """Evaluate as of a moment; rows are written to `folder`, normalised and hashed as the destination asks.
+
+    SourceError if the source cannot be read to the end.
+    """
+    mapping, specs = setup.sync.field_mapping, setup.mapped_specs
     request = EvaluationRequest(
         model=setup.model,
         tree=setup.audience.filter_tree,
@@ -38,12 +41,12 @@ def evaluate_membership(
         as_of=as_of,
         audiences=setup.audiences,
     )
-    path, invalid_path = f"{folder}/membership.parquet", f"{folder}/conflicts.parquet"
+    path, invalid_path, faults_path = (f"{folder}/{name}.parquet" for name in ("membership", "conflicts", "faults"))
     null_keys = seen = 0
     with evaluate(setup.source_url, request) as evaluation, Spill(app.settings.home / "tmp") as spill:
-        schema = membership_schema(evaluation.schema, mapping)
+        schema = membership_schema(evaluation.schema, mapping, specs)
         for batch in evaluation.batches():
-            rows = map_rows(batch, mapping)
+            rows = prepare(map_rows(batch, mapping), specs)
             keyed = rows.filter(pl.col(KEY).is_not_null())
             null_keys += rows.height - keyed.height
             seen += rows.height
@@ -52,10 +55,13 @@ def evaluate_membership(
         with (
             frame_writer(app.storage, path, schema) as valid,
             frame_writer(app.storage, invalid_path, INVALID_SCHEMA) as invalid,
+            frame_writer(app.storage, faults_path, INVALID_SCHEMA) as faults,
         ):
             for rows in spill.drain():
                 members = resolve_duplicates(rows)
-                valid.write(members.valid)
+                usable = take_faults(members.valid)
+                valid.write(usable.valid)
+                faults.write(usable.invalid)
                 invalid.write(members.invalid)
     return MembershipRef(
         path=path,
@@ -66,4 +72,5 @@ def evaluate_membership(
         key_name=setup.model.entity_key,
         key_type=evaluation.key_type,
         as_of=as_of,
+        faults_path=faults_path,
     )

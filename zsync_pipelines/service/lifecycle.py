@@ -19,8 +19,9 @@ from zsync_pipelines.store import leases
 from zsync_pipelines.store.database import writing
 
 _PAUSE_SLICE_SECONDS = 1.0
-_SEND_MARGIN_SECONDS = 30
-"""A holder that was not renewed for this much less than the lease's length stops sending: one request's time-out."""
+_SETTLING_SECONDS = 120
+_CANCEL_LOOK_SECONDS = 0.5
+"""How old a look at whether the run was cancelled may be."""
 
 
 def new_run_id(now: datetime) -> str:
@@ -33,11 +34,17 @@ def new_run_id(now: datetime) -> str:
 
 
 def begin_run(
-    app: Zsync, sync_id: str, options: RunOptions, trigger: Trigger, dagster_run_id: str | None = None
+    app: Zsync,
+    sync_id: str,
+    options: RunOptions,
+    trigger: Trigger,
+    dagster_run_id: str | None = None,
+    timeout_seconds: float = 30.0,
 ) -> SyncRun:
     """Take the sync's lease and record the run. LeaseHeldError if another run is under way.
 
-    Within one Dagster run the same sync run is returned, however many steps begin it.
+    Within one Dagster run the same sync run is returned, however many steps begin it. `timeout_seconds`: how long one
+    request to the destination takes at most.
     """
     if dagster_run_id is not None:
         begun = app.runs.by_dagster_run(dagster_run_id, sync_id)
@@ -55,10 +62,50 @@ def begin_run(
         started_at=now,
         dagster_run_id=dagster_run_id,
     )
+    _await_settling(app, sync_id)
     with writing(app.database) as connection:
-        token = leases.acquire(connection, sync_id, run.id)
+        token = leases.acquire(connection, sync_id, run.id, lease_seconds(timeout_seconds))
         app.runs.insert(connection, run, token)
     return run
+
+
+def running(app: Zsync, sync_id: str) -> str | None:
+    """The id of the run of a sync that is under way, if any."""
+    holder = _holder(app, sync_id)
+    return None if holder is None or holder.status.is_final else holder.id
+
+
+@contextmanager
+def settling(app: Zsync, run: SyncRun, timeout_seconds: float) -> Iterator[SyncRun]:
+    """Hold the sync's lease for a run that is over, to credit it with verdicts.
+
+    LeaseHeldError if a run is under way.
+    """
+    seconds = lease_seconds(timeout_seconds)
+    with writing(app.database) as connection:
+        token = leases.acquire(connection, run.sync_id, run.id, seconds)
+        app.runs.set_token(connection, run.id, token)
+    try:
+        with holding(app, run, timeout_seconds):
+            yield run
+    finally:
+        with writing(app.database) as connection:
+            leases.release(connection, run.sync_id, token)
+
+
+def _holder(app: Zsync, sync_id: str) -> SyncRun | None:
+    with app.database.connect() as connection:
+        run_id = leases.holder(connection, sync_id)
+    return None if run_id is None else app.runs.get(run_id)
+
+
+def _await_settling(app: Zsync, sync_id: str) -> None:
+    """Verdicts of a run that is over are settled in moments: wait for that, rather than to be refused."""
+    for _ in range(_SETTLING_SECONDS):
+        holder = _holder(app, sync_id)
+        if holder is None or not holder.status.is_final:
+            return
+        app.sleep(1.0)
 
 
 def skip_run(app: Zsync, sync_id: str, options: RunOptions, reason: ZsyncError, dagster_run_id: str | None) -> SyncRun:
@@ -92,24 +139,45 @@ def fail_run(app: Zsync, run: SyncRun, error: str, *, cancelled: bool = False) -
     return ended
 
 
+def lease_seconds(timeout_seconds: float) -> float:
+    """How long a lease lasts: so long that its holder may stop sending one request's time-out before its end."""
+    return max(leases.LEASE_SECONDS, 2 * timeout_seconds)
+
+
 @dataclass
 class Lease:
-    """A run's hold on its sync, renewed by a thread while the block of `holding` lasts."""
+    """A run's hold on its sync, renewed by a thread while the block of `holding` lasts.
+
+    A holder that was not renewed stops sending one time-out before the lease's end, so that whatever it sent is over
+    when a successor begins.
+    """
 
     app: Zsync
     run: SyncRun
     token: int
+    timeout_seconds: float
     _renewed: float = field(default_factory=time.monotonic)
+    _looked: float = float("-inf")
     _lost: LeaseLostError | None = None
+    _abandoned: bool = False
+
+    def abandon(self) -> None:
+        """Have whoever checks next stop: the run is ending, with requests under way."""
+        self._abandoned = True
 
     def check(self) -> None:
         """Call before sending: LeaseLostError if the lease is gone, RunCancelledError if asked to stop."""
         if self._lost is not None:
             raise self._lost
-        if time.monotonic() - self._renewed > leases.LEASE_SECONDS - _SEND_MARGIN_SECONDS:
+        if self._abandoned:
+            raise RunCancelledError(f"run {self.run.id} is being stopped")
+        now = time.monotonic()
+        if now - self._renewed > lease_seconds(self.timeout_seconds) - self.timeout_seconds:
             self.renew()
-        if self.app.runs.cancel_requested(self.run.id):
-            raise RunCancelledError(f"run {self.run.id} was cancelled")
+        if now - self._looked >= _CANCEL_LOOK_SECONDS:
+            if self.app.runs.cancel_requested(self.run.id):
+                raise RunCancelledError(f"run {self.run.id} was cancelled")
+            self._looked = now
 
     def pause(self, seconds: float) -> None:
         """Wait, in slices so short that a cancelled or superseded run notices."""
@@ -123,7 +191,7 @@ class Lease:
         """Extend the lease now; LeaseLostError if another run took it over."""
         started = time.monotonic()
         try:
-            leases.renew(self.app.database, self.run.sync_id, self.token)
+            leases.renew(self.app.database, self.run.sync_id, self.token, lease_seconds(self.timeout_seconds))
         except LeaseLostError as error:
             self._lost = error
             raise
@@ -131,9 +199,12 @@ class Lease:
 
 
 @contextmanager
-def holding(app: Zsync, run: SyncRun) -> Iterator[Lease]:
-    """Keep the run's lease while the block lasts; LeaseLostError at once if it is no longer the run's."""
-    lease = Lease(app, run, app.runs.token(run.id))
+def holding(app: Zsync, run: SyncRun, timeout_seconds: float = 30.0) -> Iterator[Lease]:
+    """Keep the run's lease while the block lasts; LeaseLostError at once if it is no longer the run's.
+
+    `timeout_seconds`: how long one request to the destination takes at most.
+    """
+    lease = Lease(app, run, app.runs.token(run.id), timeout_seconds)
     lease.renew()
     stop = threading.Event()
 

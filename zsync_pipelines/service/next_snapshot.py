@@ -1,19 +1,23 @@
-"""The next snapshot of a run: the plan and its outcomes applied to the current one, range by range."""
+"""The next snapshot: a plan and its outcomes applied to the current one, range by range."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 import polars as pl
 import pyarrow as pa
 
+from zsync_pipelines.domain.delivery import DESTINATION_ID, Op
 from zsync_pipelines.domain.keys import KEY
 from zsync_pipelines.domain.run import SyncRun
-from zsync_pipelines.engine.advance import advance, marks_of, merge, next_payload
-from zsync_pipelines.engine.frames import STATE, Schema, State, by_key, payload_schema
+from zsync_pipelines.engine.advance import UNSENT, advance, leftovers, marks_of, merge, next_payload, verdict_marks
+from zsync_pipelines.engine.frames import STATE, Schema, State, by_key
+from zsync_pipelines.engine.identifiers import IDENTITY, LEFTOVER, with_identity
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.outcomes import PartOutcomes, outcomes_of
+from zsync_pipelines.service.plan_files import carried_now
 from zsync_pipelines.service.refs import PlanRef
 from zsync_pipelines.service.snapshots import RangeChange, Snapshot, hash_ranges, write_next
 from zsync_pipelines.store.frames import FrameFile
@@ -46,9 +50,26 @@ def write_snapshot(
             established=not aborted or bool(before and before.established),
             base=old.base if old else None,
             changes=old.changes if old else (),
+            identifiers=plan.identifiers,
         )
+        planned = _planned(plan)
         changes = _changes(app, plan, outcomes, snapshot, payload)
-        return write_next(app.storage, snapshot_folder(run.sync_id), following, changes, payload, _planned(plan))
+        return write_next(app.storage, snapshot_folder(run.sync_id), following, changes, payload, planned)
+
+
+def write_verdicts(app: Zsync, sync_id: str, plan: PlanRef, outcomes: list[PartOutcomes]) -> SnapshotManifest:
+    """Write the version that follows once rows are judged that were pending when their run was committed.
+
+    `outcomes`: of these rows alone; every other counts as not sent.
+    """
+    current = app.snapshots.current(sync_id)
+    assert current is not None  # noqa: S101  # the run was committed, so there is a version
+    with Snapshot(app.storage, current) as snapshot:
+        payload = next_payload(snapshot.payload, mapped_payload(app, plan))
+        following = replace(current, version=app.snapshots.next_version(current.sync_id))
+        judged = sum(int((part.codes != UNSENT).sum()) for part in outcomes)
+        changes = _changes(app, plan, outcomes, snapshot, payload, judging=True)
+        return write_next(app.storage, snapshot_folder(sync_id), following, changes, payload, judged)
 
 
 def holdings(app: Zsync, run: SyncRun, plan: PlanRef) -> Iterator[pa.RecordBatch]:
@@ -58,14 +79,15 @@ def holdings(app: Zsync, run: SyncRun, plan: PlanRef) -> Iterator[pa.RecordBatch
     with Snapshot(app.storage, None if plan.snapshot_lost else _before(app, run, plan)) as snapshot:
         payload = next_payload(snapshot.payload, mapped)
         for part in _changes(app, plan, outcomes, snapshot, payload):
-            held = merge(part.before, [part.changes], payload).filter(pl.col(STATE) != int(State.KNOWN))
-            yield from held.select(KEY, *mapped).to_arrow().to_batches()
+            held = merge(part.before, [part.changes], payload, plan.identifiers)
+            held = held.filter(pl.col(STATE) != int(State.KNOWN))
+            yield from held.select(KEY, *(name for name in mapped if name != DESTINATION_ID)).to_arrow().to_batches()
 
 
 def mapped_payload(app: Zsync, plan: PlanRef) -> Schema:
-    """The payload columns that are mapped now."""
+    """What a snapshot carries of members as they are mapped now."""
     with FrameFile(app.storage, plan.membership.path) as members:
-        return payload_schema(pl.DataFrame(members.schema.empty_table()).schema)
+        return carried_now(members.schema, gives_ids=plan.gives_ids)
 
 
 def _before(app: Zsync, run: SyncRun, plan: PlanRef) -> SnapshotManifest | None:
@@ -77,18 +99,39 @@ def _planned(plan: PlanRef) -> int:
 
 
 def _changes(
-    app: Zsync, plan: PlanRef, outcomes: list[PartOutcomes], snapshot: Snapshot, payload: Schema
+    app: Zsync,
+    plan: PlanRef,
+    outcomes: list[PartOutcomes],
+    snapshot: Snapshot,
+    payload: Schema,
+    *,
+    judging: bool = False,
 ) -> Iterator[RangeChange]:
-    """Range by range, the snapshot's rows and what the run changes in them."""
+    """Range by range, the snapshot's rows and what the run changes in them; `judging`: what later verdicts change."""
+    identifiers = plan.identifiers
     with ExitStack() as stack:
         marks_file = stack.enter_context(FrameFile(app.storage, plan.marks_path, plan.marks))
         files = [stack.enter_context(FrameFile(app.storage, o.part.path, o.part.rows)) for o in outcomes]
-        cursors = [0] * len(files)
         for low, high in hash_ranges(snapshot.rows, _planned(plan)):
-            marks = [marks_file.read(low, high)]
-            for number, (file, part) in enumerate(zip(files, outcomes, strict=True)):
-                rows = part.read(file, cursors[number], low, high)
-                cursors[number] += rows.height
-                marks.append(marks_of(part.part.op, rows))
-            before = merge(snapshot.read(low, high), [], payload)
-            yield RangeChange(before, advance(before, by_key(pl.concat(marks, how="diagonal_relaxed")), payload))
+            taken_out = [] if judging else [marks_file.read(low, high)]
+            left_over: list[pl.DataFrame] = []
+            put_in: list[pl.DataFrame] = []
+            for file, part in zip(files, outcomes, strict=True):
+                rows, op = part.read(file, low, high), part.part.op
+                marks = verdict_marks(op, rows, identifiers) if judging else marks_of(op, rows, identifiers)
+                (taken_out if op is Op.REMOVE else put_in).append(marks)
+                if LEFTOVER in rows.columns:
+                    left_over.append(leftovers(rows, identifiers))
+            before = merge(snapshot.read(low, high), [], payload, identifiers)
+            # What is on record of an entity's old identities comes before its new one, which may be the same.
+            phases = [taken_out, left_over, put_in] if identifiers else [taken_out + put_in]
+            marks_in_order = [_together(frames, identifiers) for frames in phases if frames]
+            yield RangeChange(before, advance(before, marks_in_order, payload, identifiers))
+
+
+def _together(marks: list[pl.DataFrame], identifiers: Sequence[str]) -> pl.DataFrame:
+    rows = pl.concat(marks, how="diagonal_relaxed")
+    if identifiers:
+        rows = with_identity(rows, identifiers).unique(subset=[KEY, IDENTITY], keep="last", maintain_order=True)
+        rows = rows.drop(IDENTITY)
+    return by_key(rows)

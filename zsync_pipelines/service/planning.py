@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-import polars as pl
 import pyarrow as pa
 
 from zsync_pipelines.domain.capabilities import TargetFields
 from zsync_pipelines.domain.config import SyncMode
-from zsync_pipelines.domain.delivery import Op
+from zsync_pipelines.domain.delivery import FIELD_PREFIX
 from zsync_pipelines.domain.destination import SyncShape
 from zsync_pipelines.domain.run import RunOptions
-from zsync_pipelines.engine.differ import diff
-from zsync_pipelines.engine.frames import AGAIN
 from zsync_pipelines.engine.guard import Due, Verdict, judge
 from zsync_pipelines.engine.identity import check_key_column, check_key_types
 from zsync_pipelines.engine.membership import shape_of
-from zsync_pipelines.engine.policy import Actions, decide, rebaseline
-from zsync_pipelines.engine.values import screen
-from zsync_pipelines.errors import OlderAsOfError, SnapshotError
+from zsync_pipelines.engine.parts import Actions, Part
+from zsync_pipelines.engine.policy import decide, note_parked, rebaseline
+from zsync_pipelines.engine.refusals import Patience, park
+from zsync_pipelines.engine.sharing import Sharing
+from zsync_pipelines.errors import OlderAsOfError, RefusedError, SnapshotError
 from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
-from zsync_pipelines.service.plan_files import PARTS, plan_writers
+from zsync_pipelines.service.claims import find_claims
+from zsync_pipelines.service.compare import Compared, Comparison
+from zsync_pipelines.service.plan_files import plan_writers
 from zsync_pipelines.service.refs import MembershipRef, PlanPart, PlanRef
+from zsync_pipelines.service.refusals import Standing
 from zsync_pipelines.service.setup import SyncSetup
 from zsync_pipelines.service.snapshots import Snapshot, hash_ranges
+from zsync_pipelines.service.waiting import WaitingKeys
 from zsync_pipelines.store.frames import FrameFile
 from zsync_pipelines.store.snapshots import SnapshotManifest
 
@@ -48,55 +52,112 @@ def make_plan(
     current = app.snapshots.current(setup.sync.id)
     afresh = current is not None and current.fingerprint != setup.fingerprint
     manifest = None if afresh else current
-    _check_refusals(manifest, membership, options)
+    _check_refusals(setup, manifest, membership, options)
     tally = _Tally()
     with ExitStack() as stack:
         snapshot = stack.enter_context(_open_snapshot(app, manifest, options))
-        members = stack.enter_context(FrameFile(app.storage, membership.path, membership.rows))
-        conflicts = stack.enter_context(FrameFile(app.storage, membership.invalid_path, membership.conflicts))
-        fields = _target_fields(setup, membership, members.schema, options)
-        output = stack.enter_context(plan_writers(app, folder, members.schema, snapshot.payload))
-        spans = hash_ranges(members.rows, snapshot.rows)
+        comparison = _compare(app, setup, membership, snapshot, options, stack)
+        identifiers = tuple(comparison.identifiers)
+        spans = hash_ranges(comparison.members.rows, snapshot.rows)
+        if manifest is not None and not (options.rebaseline or options.full_resync):
+            _check_key_types(manifest, membership, comparison, spans)
+        standing = Standing(app.storage, None if options.rebaseline or not manifest else manifest.refused)
+        stack.callback(standing.close)
+        mode, full = setup.sync.sync_mode, options.full_resync
+        claims = stack.enter_context(find_claims(app, comparison, spans, folder, mode, full_resync=full))
+        schema, gives_ids = comparison.members.schema, setup.capabilities.gives_ids
+        output = stack.enter_context(
+            plan_writers(app, folder, schema, snapshot.payload, identifiers, gives_ids=gives_ids)
+        )
+        patience = _patience(app, setup, options)
         for number, (low, high) in enumerate(spans):
-            rows, old = members.read(low, high), snapshot.read(low, high)
-            if manifest is not None and not (options.rebaseline or options.full_resync):
-                check_key_types(manifest.key_type, membership.key_type, old, rows)
-            screened = screen(rows, fields, membership.key_type)
-            invalid = pl.concat([screened.invalid, conflicts.read(low, high)], how="diagonal")
-            actions = _act(setup.sync.sync_mode, options, screened.valid, old, invalid)
-            output.write(actions, invalid)
-            tally.see(actions)
+            compared = comparison.read(low, high)
+            sharing = claims.of(compared, low, high)
+            actions = _act(mode, options, compared, sharing)
+            parked = park(actions, standing.read(low, high), patience)
+            actions = note_parked(parked, sharing)
+            output.write(actions, compared.invalid, parked.standing)
+            tally.see(actions, compared, sharing)
             progress("ranges compared", number + 1, len(spans))
     verdict = _judge(setup, manifest, membership, tally, options)
     return PlanRef(
         run_id=run_id,
         membership=membership,
-        parts=tuple(
-            PlanPart(name, op, output.path(name), output.parts[name].rows, held=_is_held(op, again, verdict))
-            for name, (op, again) in PARTS.items()
-            if output.parts[name].rows
-        ),
+        parts=tuple(replace(part, held=_is_held(part, verdict)) for part in output.written()),
         marks_path=output.path("marks"),
         marks=output.marks.rows,
         invalid_path=output.path("invalid"),
         invalid=output.invalid.rows,
         reasons=verdict.reasons,
-        warnings=tuple(_warnings(manifest, membership, afresh=afresh)),
+        warnings=tuple(_warnings(manifest, membership, tally, afresh=afresh)),
         based_on=current.version if current else None,
         starts_afresh=afresh,
         snapshot_lost=manifest is not None and snapshot.manifest is None,
         first_run=manifest is None or not manifest.established,
         fingerprint=setup.fingerprint,
+        parked=output.parked,
+        parked_path=output.path("parked") if output.parked else None,
+        waiting=tally.waiting,
+        shared_path=claims.path,
+        identifiers=identifiers,
+        gives_ids=gives_ids,
+        resent=options.full_resync or options.rebaseline,
     )
 
 
-def _check_refusals(manifest: SnapshotManifest | None, membership: MembershipRef, options: RunOptions) -> None:
-    """What is refused before anything is read: an older `as_of`, and another key column."""
+def _compare(
+    app: Zsync,
+    setup: SyncSetup,
+    membership: MembershipRef,
+    snapshot: Snapshot,
+    options: RunOptions,
+    stack: ExitStack,
+) -> Comparison:
+    """Open what is compared; it is closed with the stack."""
+
+    def opened(path: str | None, rows: int | None = None) -> FrameFile | None:
+        return None if path is None else stack.enter_context(FrameFile(app.storage, path, rows))
+
+    members = stack.enter_context(FrameFile(app.storage, membership.path, membership.rows))
+    mapped = [name for name in setup.capabilities.identifiers if FIELD_PREFIX + name in members.schema.names]
+    return Comparison(
+        members=members,
+        conflicts=stack.enter_context(FrameFile(app.storage, membership.invalid_path, membership.conflicts)),
+        faults=opened(membership.faults_path),
+        snapshot=snapshot,
+        waiting=stack.enter_context(WaitingKeys(app, setup.sync.id)),
+        fields=_target_fields(setup, membership, members.schema, options),
+        key_type=membership.key_type,
+        # Those of earlier runs go on telling rows apart, though they are mapped no more.
+        identifiers=tuple(dict.fromkeys([*snapshot.identifiers, *mapped])),
+        max_bytes=setup.capabilities.max_batch_bytes,
+    )
+
+
+def _check_refusals(
+    setup: SyncSetup, manifest: SnapshotManifest | None, membership: MembershipRef, options: RunOptions
+) -> None:
+    """What is refused before anything is read."""
+    if options.rebaseline and setup.capabilities.remove_by == "destination_id":
+        raise RefusedError(
+            f"destination type '{setup.destination_type}' removes members by its own ids, which only sending gives: "
+            "--rebaseline would leave members that cannot be removed; use --full-resync"
+        )
     if manifest is None:
         return
     check_as_of(manifest, membership.as_of, options)
     if not (options.rebaseline or options.full_resync):
         check_key_column(manifest.key_name, membership.key_name)
+
+
+def _check_key_types(
+    manifest: SnapshotManifest, membership: MembershipRef, comparison: Comparison, spans: list[tuple[int, int]]
+) -> None:
+    if manifest.key_type is membership.key_type:
+        return
+    for low, high in spans:
+        old, rows = comparison.snapshot.read(low, high), comparison.members.read(low, high)
+        check_key_types(manifest.key_type, membership.key_type, old, rows)
 
 
 def check_as_of(manifest: SnapshotManifest | None, as_of: datetime, options: RunOptions) -> None:
@@ -137,33 +198,40 @@ def sync_shape(setup: SyncSetup, membership: MembershipRef, schema: pa.Schema) -
     return SyncShape(setup.sync.id, membership.key_name, membership.key_type, shape_of(schema))
 
 
-def _act(
-    mode: SyncMode, options: RunOptions, members: pl.DataFrame, snapshot: pl.DataFrame, invalid: pl.DataFrame
-) -> Actions:
-    difference = diff(members, snapshot, invalid)
+def _patience(app: Zsync, setup: SyncSetup, options: RunOptions) -> Patience:
+    now = app.clock()
+    freed = now if options.full_resync else app.runs.refusals_freed_at(setup.sync.id)
+    return Patience(setup.sync.max_attempts, now, freed)
+
+
+def _act(mode: SyncMode, options: RunOptions, compared: Compared, sharing: Sharing) -> Actions:
     if options.rebaseline:
-        return rebaseline(difference, forget_leavers=options.forget_leavers)
-    return decide(difference, mode, full_resync=options.full_resync)
+        return rebaseline(compared.diff, forget_leavers=options.forget_leavers, sharing=sharing)
+    return decide(compared.diff, mode, full_resync=options.full_resync, sharing=sharing)
 
 
 @dataclass
 class _Tally:
-    """Changes that the guard judges: not those that were sent before and never answered."""
+    """Changes that the guard judges (not those that were sent before and never answered), and what to warn of."""
 
-    removals: int = 0
-    additions: int = 0
+    changes: Counter[Part] = field(default_factory=Counter)
+    followers: int = 0
+    unusable: int = 0
+    waiting: int = 0
 
-    def see(self, actions: Actions) -> None:
-        self.removals += actions.removes.filter(~pl.col(AGAIN)).height
-        self.additions += actions.adds.filter(~pl.col(AGAIN)).height
+    def see(self, actions: Actions, compared: Compared, sharing: Sharing) -> None:
+        self.changes.update({part: rows.height for part, rows in actions.parts.items()})
+        self.followers += int(sharing.shared["follows"].sum())
+        self.unusable += compared.unusable
+        self.waiting += compared.waiting
 
 
 def _judge(
     setup: SyncSetup, manifest: SnapshotManifest | None, membership: MembershipRef, tally: _Tally, options: RunOptions
 ) -> Verdict:
     due = Due(
-        removals=tally.removals,
-        additions=tally.additions,
+        removals=tally.changes[Part.REMOVE],
+        additions=tally.changes[Part.ADD],
         members_before=manifest.members if manifest else 0,
         members_now=membership.members,
         snapshot_rows=manifest.rows if manifest else 0,
@@ -177,13 +245,14 @@ def _judge(
     )
 
 
-def _is_held(op: Op, again: bool, verdict: Verdict) -> bool:
-    if again:
-        return False
-    return (op is Op.REMOVE and verdict.hold_removals) or (op is Op.ADD and verdict.hold_additions)
+def _is_held(part: PlanPart, verdict: Verdict) -> bool:
+    held = {Part.REMOVE: verdict.hold_removals, Part.ADD: verdict.hold_additions}
+    return held.get(part.part, False)
 
 
-def _warnings(manifest: SnapshotManifest | None, membership: MembershipRef, *, afresh: bool) -> Iterator[str]:
+def _warnings(
+    manifest: SnapshotManifest | None, membership: MembershipRef, tally: _Tally, *, afresh: bool
+) -> Iterator[str]:
     if afresh:
         yield "the target is another than in the last run: this run starts from nothing, the old one is left alone"
     elif manifest is not None and manifest.key_type is not membership.key_type:
@@ -191,3 +260,10 @@ def _warnings(manifest: SnapshotManifest | None, membership: MembershipRef, *, a
             f"the entity key was {manifest.key_type} and is now {membership.key_type}; its values read the same, so "
             "members stay the same"
         )
+    if tally.followers:
+        yield (
+            f"{tally.followers} members share their identifiers with another member, with whom they are one to the "
+            "destination: the other's fields are sent"
+        )
+    if tally.unusable:
+        yield f"{tally.unusable} members are sent without an identifier that the destination cannot take"

@@ -8,11 +8,13 @@ from typing import Any
 
 from zsync_pipelines.domain.delivery import Op
 from zsync_pipelines.domain.keys import KeyType
+from zsync_pipelines.engine.parts import Part
 
 
 @dataclass(frozen=True, slots=True)
 class MembershipRef:
-    """An evaluated membership. `path`: one row per member; `invalid_path`: keys whose rows conflict.
+    """An evaluated membership. `path`: one row per member; `invalid_path`: keys whose rows conflict; `faults_path`:
+    those of the members that have a value which cannot be normalised (None: no field is normalised).
 
     `null_keys`: rows without an entity key.
     """
@@ -25,6 +27,7 @@ class MembershipRef:
     key_name: str
     key_type: KeyType
     as_of: datetime
+    faults_path: str | None = None
 
     @property
     def members(self) -> int:
@@ -42,13 +45,18 @@ class MembershipRef:
 
 @dataclass(frozen=True, slots=True)
 class PlanPart:
-    """Rows of one operation in one file. `held`: the guard keeps them back. `name` is unique within a plan."""
+    """Rows of one operation in one file. `held`: the guard keeps them back. `name` is unique within a plan: that of the
+    part, with a number where a part needs several files."""
 
     name: str
     op: Op
     path: str
     rows: int
     held: bool = False
+
+    @property
+    def part(self) -> Part:
+        return Part(self.name.partition("~")[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,10 @@ class PlanRef:
 
     `based_on`: the snapshot version that was current, None if there was none. `starts_afresh`: that version speaks of
     another target, so nothing of it counts. `snapshot_lost`: its files are gone and the user chose to go on without.
-    `first_run`: additions are not guarded.
+    `first_run`: additions are not guarded. `parked`: rows that are not tried again now (`parked_path`, if there are
+    any). `waiting`: entities left alone because a destination has not judged what an earlier run sent of them.
+    `shared_path`: who shares identifiers, if anybody was looked at.
+    `identifiers`, `gives_ids`: as the destination declares them. `resent`: every refusal before is forgotten.
     """
 
     run_id: str
@@ -74,10 +85,18 @@ class PlanRef:
     snapshot_lost: bool
     first_run: bool
     fingerprint: str
+    parked: int = 0
+    parked_path: str | None = None
+    waiting: int = 0
+    shared_path: str | None = None
+    identifiers: tuple[str, ...] = ()
+    gives_ids: bool = False
+    resent: bool = False
 
     def rows(self, op: Op, *, held: bool = False) -> int:
-        """Rows due for one operation: those to send, or those held."""
-        return sum(part.rows for part in self.parts if part.op is op and part.held is held)
+        """Rows due, by what they count as: those to send, or those held."""
+        due = (p for p in self.parts if p.part.counts_as is op and p.part is not Part.REPLACE_OUT)
+        return sum(part.rows for part in due if part.held is held)
 
     @property
     def held(self) -> int:
@@ -99,5 +118,6 @@ class PlanRef:
                 "parts": tuple(PlanPart(**{**part, "op": Op(part["op"])}) for part in value["parts"]),
                 "reasons": tuple(value["reasons"]),
                 "warnings": tuple(value["warnings"]),
+                "identifiers": tuple(value.get("identifiers", ())),
             }
         )

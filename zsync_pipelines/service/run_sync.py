@@ -14,12 +14,14 @@ from zsync_pipelines.domain.run import RunOptions, RunStatus, SyncRun, Trigger
 from zsync_pipelines.errors import DestinationError, LeaseLostError, RunCancelledError, ZsyncError
 from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
 from zsync_pipelines.service.conclude import check_fresh, collect_garbage, conclude, run_folder
-from zsync_pipelines.service.deliver import Delivery, deliver, give_up_unanswered, settle_unanswered
+from zsync_pipelines.service.deliver import deliver
 from zsync_pipelines.service.evaluate import evaluate_membership
-from zsync_pipelines.service.lifecycle import begin_run, fail_run, holding
+from zsync_pipelines.service.lifecycle import Lease, begin_run, fail_run, holding
 from zsync_pipelines.service.next_snapshot import holdings
 from zsync_pipelines.service.planning import check_as_of, make_plan, sync_shape
 from zsync_pipelines.service.refs import MembershipRef, PlanRef
+from zsync_pipelines.service.sending import Delivery
+from zsync_pipelines.service.settling import give_up_unanswered, settle_unanswered, settle_verdicts
 from zsync_pipelines.service.setup import SyncSetup, load_setup
 from zsync_pipelines.store.database import writing
 from zsync_pipelines.store.frames import FrameFile
@@ -45,11 +47,13 @@ def run_sync(
 def start(
     app: Zsync, setup: SyncSetup, options: RunOptions, trigger: Trigger, dagster_run_id: str | None = None
 ) -> SyncRun:
-    """Begin a run: take the lease, settle what a dead run left. LeaseHeldError if another run is under way."""
-    run = begin_run(app, setup.sync.id, options, trigger, dagster_run_id)
-    with closing_on_failure(app, run), holding(app, run):
+    """Begin a run: take the lease, settle what earlier runs left. LeaseHeldError if another run is under way."""
+    timeout = setup.capabilities.timeout_seconds
+    run = begin_run(app, setup.sync.id, options, trigger, dagster_run_id, timeout)
+    with closing_on_failure(app, run), holding(app, run, timeout):
         for dead in app.runs.unsettled(run.sync_id, except_run=run.id):
             settle_dead_run(app, setup, dead, holder=run)
+        settle_verdicts(app, setup, holder=run)
         collect_garbage(app, run.sync_id)
     return run
 
@@ -63,8 +67,7 @@ def check_not_superseded(app: Zsync, setup: SyncSetup, options: RunOptions) -> N
 
 def evaluate_step(app: Zsync, run: SyncRun, progress: Progress = no_progress) -> MembershipRef:
     """Evaluate the audience as of the run's moment. A failure is an error of the run, never an empty audience."""
-    with closing_on_failure(app, run), holding(app, run):
-        setup = load_setup(app, run.sync_id)
+    with _working(app, run) as (setup, _):
         assert run.as_of is not None  # noqa: S101  # `begin_run` sets it
         current = app.snapshots.current(run.sync_id)
         if current is not None and current.fingerprint == setup.fingerprint:
@@ -74,8 +77,7 @@ def evaluate_step(app: Zsync, run: SyncRun, progress: Progress = no_progress) ->
 
 def plan_step(app: Zsync, run: SyncRun, membership: MembershipRef, progress: Progress = no_progress) -> PlanRef:
     """Compare with the snapshot, decide, and ask the guard."""
-    with closing_on_failure(app, run), holding(app, run):
-        setup = load_setup(app, run.sync_id)
+    with _working(app, run) as (setup, _):
         folder = run_folder(run.sync_id, run.id)
         plan = make_plan(app, setup, run.id, membership, run.options, folder, progress)
         app.runs.set_plan(run.id, plan.to_json())
@@ -84,15 +86,14 @@ def plan_step(app: Zsync, run: SyncRun, membership: MembershipRef, progress: Pro
 
 def deliver_step(app: Zsync, run: SyncRun, plan: PlanRef, progress: Progress = no_progress) -> SyncRun:
     """Deliver the plan and commit. Whatever stops it, what was acknowledged up to there is committed first."""
-    with closing_on_failure(app, run), holding(app, run) as lease:
-        setup = load_setup(app, run.sync_id)
+    with _working(app, run) as (setup, lease):
         check_fresh(app, run, plan)
         if plan.run_id != run.id:  # Dagster delivers another run's diff again
             plan = replace(plan, run_id=run.id)
             run = replace(run, as_of=plan.membership.as_of)
             app.runs.set_plan(run.id, plan.to_json())
         destination = setup.connect()
-        delivery = Delivery(app, destination, run.sync_id, run.id, plan)
+        delivery = Delivery(app, destination, setup.capabilities, run.sync_id, run.id, plan)
         try:
             with FrameFile(app.storage, plan.membership.path) as members:
                 shape = sync_shape(setup, plan.membership, members.schema)
@@ -106,6 +107,15 @@ def deliver_step(app: Zsync, run: SyncRun, plan: PlanRef, progress: Progress = n
         finally:
             destination.close()
         return conclude(app, run, plan)
+
+
+@contextmanager
+def _working(app: Zsync, run: SyncRun) -> Iterator[tuple[SyncSetup, Lease]]:
+    """A step of a run: what it needs, with the lease held, and the run closed in history if the step fails."""
+    with closing_on_failure(app, run):
+        setup = load_setup(app, run.sync_id)
+        with holding(app, run, setup.capabilities.timeout_seconds) as lease:
+            yield setup, lease
 
 
 @contextmanager
@@ -146,7 +156,7 @@ def settle_dead_run(app: Zsync, setup: SyncSetup, dead: SyncRun, holder: SyncRun
     if plan.fingerprint == setup.fingerprint:
         destination = setup.connect()
         try:
-            settle_unanswered(Delivery(app, destination, dead.sync_id, dead.id, plan))
+            settle_unanswered(Delivery(app, destination, setup.capabilities, dead.sync_id, dead.id, plan))
         finally:
             destination.close()
     else:

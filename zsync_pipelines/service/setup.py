@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from zsync_pipelines.config.environment import resolve
 from zsync_pipelines.destinations.registry import connector, parse_settings
+from zsync_pipelines.domain.capabilities import Capabilities, FieldSpec
 from zsync_pipelines.domain.config import Audience, Kind, Model, Sync
 from zsync_pipelines.domain.destination import Destination, DestinationSettings
 from zsync_pipelines.errors import ConfigError
@@ -21,7 +22,8 @@ from zsync_pipelines.service.targets import effective_config
 class SyncSetup:
     """A sync with what it refers to. `source_url` and `settings` are resolved and may hold secrets.
 
-    `target`: what tells the list or table from any other, without secrets; `fingerprint`: a hash of it.
+    `target`: what tells the list or table from any other, without secrets; `fingerprint`: a hash of it. `capabilities`
+    are those of the destination as its settings narrow them.
     """
 
     sync: Sync
@@ -31,8 +33,16 @@ class SyncSetup:
     destination_type: str
     target: Mapping[str, str]
     fingerprint: str
+    capabilities: Capabilities
     source_url: str = field(repr=False)
     settings: DestinationSettings = field(repr=False)
+
+    @property
+    def mapped_specs(self) -> Mapping[str, FieldSpec]:
+        """What the destination declares of the fields that are mapped."""
+        declared = self.capabilities.fields or {}
+        names = (mapping.destination_field for mapping in self.sync.field_mapping)
+        return {name: declared[name] for name in names if name in declared}
 
     def connect(self) -> Destination[DestinationSettings]:
         """A connector for this sync's target; the caller closes it."""
@@ -52,7 +62,8 @@ def load_setup(app: Zsync, sync_id: str) -> SyncSetup:
     destination = catalog.destinations[sync.destination_id]
     config = resolve(effective_config(destination, sync), app.environment)
     settings = parse_settings(destination.type, config)
-    target = {"type": destination.type, **connector(destination.type).target(settings, sync.id)}
+    kind = connector(destination.type)
+    target = {"type": destination.type, **kind.target(settings, sync.id)}
     return SyncSetup(
         sync=sync,
         audience=audience,
@@ -61,6 +72,7 @@ def load_setup(app: Zsync, sync_id: str) -> SyncSetup:
         destination_type=destination.type,
         target=target,
         fingerprint=_fingerprint(target),
+        capabilities=kind.limits(settings),
         source_url=resolve(catalog.sources[model.source_id].url, app.environment),
         settings=settings,
     )

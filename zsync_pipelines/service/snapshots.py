@@ -9,7 +9,6 @@ from typing import Self
 
 import polars as pl
 
-from zsync_pipelines.domain.keys import KEY
 from zsync_pipelines.engine.advance import merge
 from zsync_pipelines.engine.frames import (
     CHANGES_COLUMNS,
@@ -17,9 +16,10 @@ from zsync_pipelines.engine.frames import (
     MEMBER,
     SNAPSHOT_COLUMNS,
     Schema,
+    carried_schema,
     empty_frame,
-    payload_schema,
 )
+from zsync_pipelines.engine.identifiers import row_columns, with_identity
 from zsync_pipelines.store.frames import FrameFile, frame_writer, ranges
 from zsync_pipelines.store.snapshots import FrameEntry, SnapshotManifest
 from zsync_pipelines.store.storage import Storage
@@ -44,14 +44,19 @@ class Snapshot:
             self.close()
             raise
         newest = empty_frame({}) if not self._files else pl.DataFrame(self._files[-1].schema.empty_table())
-        self.payload: Schema = payload_schema(newest.schema)
+        self.payload: Schema = carried_schema(newest.schema)
 
     def read(self, low: int = 0, high: int = 1 << 64) -> pl.DataFrame:
         """The version's rows with key hashes in [low, high), sorted."""
         if not self._files:
             return empty_frame({**SNAPSHOT_COLUMNS, **self.payload})
         layers = [file.read(low, high) for file in self._files]
-        return merge(layers[0].drop(GONE, strict=False), layers[1:], self.payload)
+        return merge(layers[0].drop(GONE, strict=False), layers[1:], self.payload, self.identifiers)
+
+    @property
+    def identifiers(self) -> tuple[str, ...]:
+        """The fields by which rows are told apart beside the key."""
+        return self.manifest.identifiers if self.manifest else ()
 
     @property
     def rows(self) -> int:
@@ -105,11 +110,13 @@ def write_next(
     rows, members = following.rows, following.members
     with frame_writer(storage, path, empty_frame(columns).to_arrow().schema) as writer:
         for part in parts:
-            replaced = part.before.join(part.changes, on=KEY, how="semi")
+            old, new = (with_identity(frame, following.identifiers) for frame in (part.before, part.changes))
+            replaced = old.join(new, on=row_columns(new.columns), how="semi")
             kept = part.changes.filter(~pl.col(GONE))
             rows += kept.height - replaced.height
             members += int(kept[MEMBER].sum()) - int(replaced[MEMBER].sum())
-            writer.write(merge(part.before, [part.changes], payload) if compact else part.changes)
+            all_rows = merge(part.before, [part.changes], payload, following.identifiers) if compact else part.changes
+            writer.write(all_rows)
     entry = FrameEntry(path, writer.rows)
     if compact:
         return replace(following, rows=rows, members=members, base=entry, changes=())

@@ -79,6 +79,10 @@ class FrameFile:
 
     def read(self, low: int = 0, high: int = 1 << HASH_BITS) -> pl.DataFrame:
         """The rows whose key hash is in [low, high), in order of the hash."""
+        return self.locate(low, high)[1]
+
+    def locate(self, low: int, high: int) -> tuple[int, pl.DataFrame]:
+        """The rows whose key hash is in [low, high), and how many rows lie before them."""
         groups = [
             number
             for number in range(self._file.num_row_groups)
@@ -89,11 +93,12 @@ class FrameFile:
         except (pa.ArrowInvalid, OSError) as error:
             raise SnapshotError(f"{self.path} is damaged ({type(error).__name__}); {_WHAT_TO_DO}") from error
         if low == 0 and high >= 1 << HASH_BITS:
-            return frame
-        inside = pl.col(KEY_HASH) >= pl.lit(low, pl.UInt64)
-        if high < 1 << HASH_BITS:
-            inside &= pl.col(KEY_HASH) < pl.lit(high, pl.UInt64)
-        return frame.filter(inside)
+            return 0, frame
+        before = sum(self._file.metadata.row_group(number).num_rows for number in range(groups[0])) if groups else 0
+        hashes = frame[KEY_HASH]
+        first = int((hashes < low).sum()) if low else 0
+        last = int((hashes < high).sum()) if high < 1 << HASH_BITS else frame.height
+        return before + first, frame.slice(first, last - first)
 
     def slice(self, start: int, rows: int) -> pa.Table:
         """`rows` rows from row `start` on, reading only the row groups that hold them."""

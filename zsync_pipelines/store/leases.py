@@ -1,7 +1,8 @@
 """Leases: at most one run of a sync at a time, on the database's clock, with expiry and fencing tokens.
 
-A lease lasts `LEASE_SECONDS` and is renewed while its run lives. Whoever takes it over gets a higher token; the old
-holder's token no longer commits. A holder whose process is gone from this very machine is known to be dead at once.
+A lease lasts `LEASE_SECONDS` or longer and is renewed while its run lives. Whoever takes it over gets a higher token;
+the old holder's token no longer commits. A holder whose process is gone from this very machine is known to be dead at
+once.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ LEASE_SECONDS = 60
 RENEW_SECONDS = 10
 
 
-def acquire(connection: sa.Connection, sync_id: str, run_id: str) -> int:
+def acquire(connection: sa.Connection, sync_id: str, run_id: str, seconds: float) -> int:
     """Take the sync's lease within a writing transaction; return the fencing token. LeaseHeldError if it is held."""
     row = _locked(connection, sync_id)
     now = database_now(connection)
@@ -35,14 +36,14 @@ def acquire(connection: sa.Connection, sync_id: str, run_id: str) -> int:
         .values(
             fencing_token=token,
             lease_run_id=run_id,
-            lease_expires_at=now + timedelta(seconds=LEASE_SECONDS),
+            lease_expires_at=now + timedelta(seconds=seconds),
             lease_holder=_this_process(),
         )
     )
     return token
 
 
-def renew(engine: sa.Engine, sync_id: str, token: int) -> None:
+def renew(engine: sa.Engine, sync_id: str, token: int, seconds: float) -> None:
     """Extend the lease, taking it into this process; LeaseLostError if another run took it over."""
     with writing(engine) as connection:
         now = database_now(connection)
@@ -50,7 +51,7 @@ def renew(engine: sa.Engine, sync_id: str, token: int) -> None:
             sa.update(sync_state)
             .where(sync_state.c.sync_id == sync_id, sync_state.c.fencing_token == token)
             .where(sync_state.c.lease_run_id.is_not(None))
-            .values(lease_expires_at=now + timedelta(seconds=LEASE_SECONDS), lease_holder=_this_process())
+            .values(lease_expires_at=now + timedelta(seconds=seconds), lease_holder=_this_process())
         )
         if done.rowcount != 1:
             raise LeaseLostError(_lost(sync_id))

@@ -8,18 +8,20 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from zsync_pipelines.domain.delivery import Op
 from zsync_pipelines.domain.run import Counts, RunOptions, RunStatus, SyncRun, Trigger, utc_text
 from zsync_pipelines.store.database import writing
-from zsync_pipelines.store.tables import batches, rejections, sync_runs
+from zsync_pipelines.store.tables import batches, rejections, sync_runs, sync_state
 
 _CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
-    """One row that the destination refused in one run; `attempts` counts the runs in a row that tried it."""
+    """One row that the destination refused. `run_id`: the run that tried it last; `attempts`: how often the very same
+    payload was refused."""
 
     sync_id: str
     run_id: str
@@ -45,9 +47,9 @@ class RunStore:
         """Record a new run."""
         connection.execute(sa.insert(sync_runs).values(id=run.id, fencing_token=token, **_values(run)))
 
-    def update(self, connection: sa.Connection, run: SyncRun) -> None:
-        """Record what became of a run."""
-        connection.execute(sa.update(sync_runs).where(sync_runs.c.id == run.id).values(**_values(run)))
+    def update(self, connection: sa.Connection, run: SyncRun, **more: Any) -> None:
+        """Record what became of a run. `more`: `awaits_verdict`, `refused_path`."""
+        connection.execute(sa.update(sync_runs).where(sync_runs.c.id == run.id).values(**_values(run), **more))
 
     def get(self, run_id: str) -> SyncRun | None:
         """One run by id."""
@@ -62,6 +64,10 @@ class RunStore:
         with self._engine.connect() as connection:
             query = sa.select(sync_runs.c.fencing_token).where(sync_runs.c.id == run_id)
             return int(connection.execute(query).scalar_one())
+
+    def set_token(self, connection: sa.Connection, run_id: str, token: int) -> None:
+        """Note the fencing token under which a run that is over holds the lease once more."""
+        connection.execute(sa.update(sync_runs).where(sync_runs.c.id == run_id).values(fencing_token=token))
 
     def recent(self, sync_id: str, limit: int | None = None) -> list[SyncRun]:
         """Runs of a sync, newest first."""
@@ -84,6 +90,29 @@ class RunStore:
         )
         with self._engine.connect() as connection:
             return [_run(row) for row in connection.execute(query)]
+
+    def awaiting(self, sync_id: str) -> Sequence[SyncRun]:
+        """Runs that are over and have batches whose verdict is outstanding, oldest first."""
+        query = (
+            sa.select(sync_runs)
+            .where(sync_runs.c.sync_id == sync_id, sync_runs.c.awaits_verdict)
+            .order_by(sync_runs.c.number)
+        )
+        with self._engine.connect() as connection:
+            return [_run(row) for row in connection.execute(query)]
+
+    def syncs_awaiting(self) -> list[str]:
+        """Ids of the syncs that have such runs."""
+        query = sa.select(sync_runs.c.sync_id).where(sync_runs.c.awaits_verdict).distinct()
+        with self._engine.connect() as connection:
+            return sorted(connection.execute(query).scalars())
+
+    def refused_path(self, run_id: str) -> str | None:
+        """Where the rows are that the destination refused in a run; None if there are none."""
+        with self._engine.connect() as connection:
+            query = sa.select(sync_runs.c.refused_path).where(sync_runs.c.id == run_id)
+            found: str | None = connection.execute(query).scalar_one_or_none()
+            return found
 
     def last_runs(self) -> Mapping[str, SyncRun]:
         """The newest run of each sync that has one."""
@@ -116,24 +145,35 @@ class RunStore:
             return connection.execute(query).scalar_one_or_none() is not None
 
     def insert_rejections(self, connection: sa.Connection, rows: Iterable[RejectedRow]) -> None:
-        """Record refused rows."""
+        """Record a sample of the refused rows; all of them are in the run's file. Of an entity whose several
+        identities were refused alike, one is enough."""
+        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
         values = [asdict(row) for row in rows]
         for start in range(0, len(values), _CHUNK):
-            connection.execute(sa.insert(rejections), values[start : start + _CHUNK])
+            connection.execute(insert(rejections).on_conflict_do_nothing(), values[start : start + _CHUNK])
 
     def rejections(self, run_id: str, limit: int | None = None) -> list[RejectedRow]:
-        """Refused rows of a run, by key."""
+        """The sample of a run's refused rows, by key."""
         query = sa.select(rejections).where(rejections.c.run_id == run_id).order_by(rejections.c.entity_key)
         return self._rejected(query.limit(limit))
-
-    def rejections_of_key(self, sync_id: str, entity_key: str, limit: int = 10) -> list[RejectedRow]:
-        """The latest refusals of one entity, newest first."""
-        query = sa.select(rejections).where(rejections.c.sync_id == sync_id, rejections.c.entity_key == entity_key)
-        return self._rejected(query.order_by(rejections.c.last_at.desc()).limit(limit))
 
     def _rejected(self, query: sa.Select[Any]) -> list[RejectedRow]:
         with self._engine.connect() as connection:
             return [RejectedRow(**{**row, "op": Op(row["op"])}) for row in connection.execute(query).mappings()]
+
+    def refusals_freed_at(self, sync_id: str) -> datetime | None:
+        """Until when refusals of a sync count no more; None where all count."""
+        query = sa.select(sync_state.c.refusals_freed_at).where(sync_state.c.sync_id == sync_id)
+        with self._engine.connect() as connection:
+            found: datetime | None = connection.execute(query).scalar_one_or_none()
+            return found
+
+    def free_refusals(self, sync_id: str, at: datetime) -> None:
+        """Have the refusals of a sync until `at` count no more."""
+        with writing(self._engine) as connection:
+            connection.execute(
+                sa.update(sync_state).where(sync_state.c.sync_id == sync_id).values(refusals_freed_at=at)
+            )
 
     def _first(self, *conditions: sa.ColumnElement[bool]) -> SyncRun | None:
         query = sa.select(sync_runs).where(*conditions).order_by(sync_runs.c.number.desc()).limit(1)

@@ -31,7 +31,9 @@ class SnapshotManifest:
     """One version of a sync's snapshot: a base, and the changes of later runs (oldest first).
 
     `rows`: entities in it; `members`: those of them that are in the audience. `fingerprint`: the target it speaks of.
-    `established`: some run went through to its end, so the next one is no first run any more.
+    `established`: some run went through to its end, so the next one is no first run any more. `identifiers`: the fields
+    by which its rows are told apart beside the key. `refused`: rows that the destination keeps refusing, in a file of
+    its own.
     """
 
     sync_id: str
@@ -46,6 +48,8 @@ class SnapshotManifest:
     established: bool
     base: FrameEntry | None = None
     changes: tuple[FrameEntry, ...] = ()
+    identifiers: tuple[str, ...] = ()
+    refused: FrameEntry | None = None
 
     @property
     def files(self) -> list[FrameEntry]:
@@ -57,14 +61,16 @@ class SnapshotManifest:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> SnapshotManifest:
-        base = value["base"]
-        manifest = cls(**{**value, "base": None, "changes": ()})
+        base, refused = value["base"], value.get("refused")
+        manifest = cls(**{**value, "base": None, "changes": (), "refused": None})
         return replace(
             manifest,
             key_type=KeyType(value["key_type"]),
             as_of=datetime.fromisoformat(value["as_of"]),
             base=FrameEntry(**base) if base else None,
             changes=tuple(FrameEntry(**entry) for entry in value["changes"]),
+            identifiers=tuple(value.get("identifiers", ())),
+            refused=FrameEntry(**refused) if refused else None,
         )
 
 

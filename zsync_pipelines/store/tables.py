@@ -51,6 +51,7 @@ sync_state = sa.Table(
     sa.Column("sync_id", sa.String(63), primary_key=True),
     sa.Column("status_override", sa.String(10), doc="a pause or resume by an operator; wins over the configuration"),
     sa.Column("snapshot_version", sa.Integer, doc="the pointer: which snapshot is the current one"),
+    sa.Column("refusals_freed_at", Utc, doc="refusals until then count no more: an operator freed what was parked"),
     sa.Column("fencing_token", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("lease_run_id", sa.String(40)),
     sa.Column("lease_expires_at", Utc),
@@ -88,6 +89,10 @@ sync_runs = sa.Table(
     sa.Column("dagster_run_id", sa.String(40)),
     sa.Column("plan", sa.JSON(none_as_null=True), doc="where the run's plan files are, once it has any"),
     sa.Column("cancel_requested_at", Utc),
+    sa.Column(
+        "awaits_verdict", sa.Boolean, nullable=False, server_default=sa.false(), doc="some of its batches are pending"
+    ),
+    sa.Column("refused_path", sa.Text, doc="the file with the rows that the destination refused in this run"),
 )
 sa.Index("ix_sync_runs_sync_id", sync_runs.c.sync_id, sync_runs.c.number)
 sa.Index("ix_sync_runs_dagster_run_id", sync_runs.c.dagster_run_id)
@@ -100,6 +105,7 @@ batches = sa.Table(
     sa.Column("part", sa.String(20), nullable=False, doc="of the plan: add, add_again, update, remove_again, remove"),
     sa.Column("start", sa.BigInteger, nullable=False, doc="first row in the part's plan file"),
     sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("skipped", sa.JSON(none_as_null=True), doc="offsets of rows in between that it leaves out"),
     sa.Column("idempotency_key", sa.String(64), nullable=False),
     sa.Column("receipt", sa.JSON(none_as_null=True)),
     sa.Column("sent_at", Utc, nullable=False),

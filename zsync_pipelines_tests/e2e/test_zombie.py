@@ -13,24 +13,22 @@ import pytest
 
 from zsync_pipelines.domain.run import RunStatus
 from zsync_pipelines.errors import LeaseHeldError
-from zsync_pipelines.service import lifecycle
 from zsync_pipelines.service.run_sync import run_sync
 from zsync_pipelines.store import leases
 from zsync_pipelines_tests.support.receiver import receiver
 from zsync_pipelines_tests.support.world import SYNC, World, changes
 
 PEOPLE = {n: f"p{n}@x.org" for n in range(40)}
-LEASE, RENEW, MARGIN = 5.0, 0.5, 1.0
+LEASE, RENEW, TIMEOUT = 5.0, 0.5, 1.0
 _RUNNER = f"""
 import sys
 from zsync_pipelines.domain.run import RunOptions
-from zsync_pipelines.service import lifecycle
 from zsync_pipelines.service.bootstrap import open_zsync
 from zsync_pipelines.service.run_sync import run_sync
 from zsync_pipelines.store import leases
 from zsync_pipelines_tests.support.world import START
 
-leases.LEASE_SECONDS, leases.RENEW_SECONDS, lifecycle._SEND_MARGIN_SECONDS = {LEASE}, {RENEW}, {MARGIN}
+leases.LEASE_SECONDS, leases.RENEW_SECONDS = {LEASE}, {RENEW}
 run_sync(open_zsync(), sys.argv[1], RunOptions(as_of=START))
 """
 
@@ -38,10 +36,9 @@ run_sync(open_zsync(), sys.argv[1], RunOptions(as_of=START))
 def test_a_stopped_and_continued_run_neither_sends_on_nor_commits(tmp_path, postgres_url, monkeypatch):
     monkeypatch.setattr(leases, "LEASE_SECONDS", LEASE)
     monkeypatch.setattr(leases, "RENEW_SECONDS", RENEW)
-    monkeypatch.setattr(lifecycle, "_SEND_MARGIN_SECONDS", MARGIN)
     with receiver() as hook:
         world = World(tmp_path, env={"ZSYNC_DATABASE_URL": postgres_url})
-        config = {"url": hook.url, "max_batch_rows": 5, "max_in_flight": 1}
+        config = {"url": hook.url, "max_batch_rows": 5, "max_in_flight": 1, "timeout_seconds": TIMEOUT}
         world.config["destinations"]["table"] = {"type": "webhook", "config": config}
         world.people(PEOPLE)
         world.apply()

@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from zsync_pipelines.domain.run import RunStatus
-from zsync_pipelines.service.history import explain
+from zsync_pipelines.service.explain import explain
 from zsync_pipelines.service.manage import pause, resume
 from zsync_pipelines.service.run_sync import run_sync
 from zsync_pipelines_tests.support.world import SYNC, World, changes

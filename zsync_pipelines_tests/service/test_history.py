@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from zsync_pipelines.errors import NotFoundError
-from zsync_pipelines.service.history import explain, list_rejections, list_runs, request_cancel
+from zsync_pipelines.service.explain import explain
+from zsync_pipelines.service.history import list_rejections, list_runs, request_cancel
 from zsync_pipelines_tests.support.world import SYNC, World
 
 
@@ -56,8 +57,8 @@ def test_rejections_are_of_the_last_delivery_or_of_the_run_asked_for(world):
     first = list_runs(world.open(), SYNC)[0]
     world.at_destination("DELETE FROM contacts WHERE id = 9")
     world.run()
-    assert list_rejections(world.open(), SYNC) == []
-    assert [row.entity_key for row in list_rejections(world.open(), SYNC, first.id)] == ["9"]
+    assert list(list_rejections(world.open(), SYNC)) == []
+    assert [refused.row.entity_key for refused in list_rejections(world.open(), SYNC, first.id)] == ["9"]
     with pytest.raises(NotFoundError, match="no run 'nonsense'"):
         list_rejections(world.open(), SYNC, "nonsense")
 

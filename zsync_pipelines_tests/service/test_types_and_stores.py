@@ -11,7 +11,8 @@ import duckdb
 import pytest
 
 from zsync_pipelines.domain.run import RunStatus
-from zsync_pipelines.service.history import explain, list_rejections
+from zsync_pipelines.service.explain import explain
+from zsync_pipelines.service.history import list_rejections
 from zsync_pipelines_tests.support.world import SYNC, World, changes
 
 FIELDS = {
@@ -103,7 +104,7 @@ def test_runs_history_and_leases_live_in_postgresql_too(tmp_path, postgres_url):
     run = world.run()
     assert run.status is RunStatus.PARTIAL_FAILURE
     app = world.open()
-    assert [row.entity_key for row in list_rejections(app, SYNC)] == ["2"]
+    assert [refused.row.entity_key for refused in list_rejections(app, SYNC)] == ["2"]
     assert "refused" in " ".join(explain(app, SYNC, "2").sentences)
     world.at_destination("DELETE FROM contacts WHERE id = 2")
     assert changes(world.run()) == (1, 0, 0)

@@ -52,7 +52,7 @@ def apply(
         codes = [CODES[(outcomes or {}).get(key, Outcome.ACCEPTED)] for key in rows[KEY]]
         marks.append(marks_of(op, rows.with_columns(pl.Series(OUTCOME, codes, dtype=pl.UInt8))))
     base = merge(before, [], payload)
-    return merge(base, [advance(base, pl.concat(marks, how="diagonal_relaxed"), payload)], payload)
+    return merge(base, [advance(base, [pl.concat(marks, how="diagonal_relaxed")], payload)], payload)
 
 
 def held(frame: pl.DataFrame) -> dict[str, dict[str, Any]]:

@@ -8,11 +8,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from zsync_pipelines_tests.support.loopback import Answer, Request, serving
+
 OK, DROP_BEFORE, DROP_AFTER, HTML = "ok", "drop before", "drop after", "html"
-"""What to do with a request: apply and answer; close the connection before, or after, applying; answer a web page."""
+LIE_LONG, LIE_SHORT = "lie long", "lie short"
+"""What to do with a request: apply and answer; close the connection before, or after, applying; answer a web page;
+apply, and say that the answer is longer, or shorter, than it is."""
 
 
 @dataclass
@@ -47,7 +50,11 @@ class Receiver:
                 return 200, {"content-type": "text/html"}, b"<html>welcome</html>"
             if self.answer is not None:
                 return 200, {}, self.answer
-            return 200, {"content-type": "application/json"}, json.dumps({"rejected": rejected}).encode()
+            answer = json.dumps({"rejected": rejected}).encode()
+            headers = {"content-type": "application/json"}
+            if status in (LIE_LONG, LIE_SHORT):
+                headers["content-length"] = str(len(answer) + (50 if status == LIE_LONG else -5))
+            return 200, headers, answer
 
     def _apply(self, message_id: str, batch: dict[str, Any]) -> list[dict[str, Any]]:
         rejected = []
@@ -71,37 +78,11 @@ def receiver() -> Iterator[Receiver]:
     """Run a receiver on a free port."""
     found = Receiver()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def handle(request: Request) -> Answer:
+        if request.method == "OPTIONS":
+            return 204, {}, b""
+        return found.handle(dict(request.headers), request.body)
 
-        def do_OPTIONS(self) -> None:
-            self.send_response(204)
-            self.end_headers()
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            answer = found.handle({name.lower(): value for name, value in self.headers.items()}, body)
-            if answer is None:
-                self.close_connection = True
-                return
-            status, headers, content = answer
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            """Requests hold keys; nothing is logged."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found.url = f"http://127.0.0.1:{server.server_address[1]}/hook"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(handle) as url:
+        found.url = f"{url}/hook"
         yield found
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -10,10 +10,10 @@ import polars as pl
 from zsync_pipelines.destinations.sql.backend import Backend
 from zsync_pipelines.destinations.sql.records import Records
 from zsync_pipelines.destinations.sql.values import STAGED, Column, Place, Table
-from zsync_pipelines.destinations.text import canonical_text
 from zsync_pipelines.domain.capabilities import FieldType
 from zsync_pipelines.domain.delivery import FIELD_PREFIX, MAYBE_THERE, Batch, Op, Receipt, Rejection
 from zsync_pipelines.domain.keys import KEY, KeyType
+from zsync_pipelines.domain.text import canonical_text
 from zsync_pipelines.errors import TargetMissingError
 
 IS_MEMBER = "is_member"

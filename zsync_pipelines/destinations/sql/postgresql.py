@@ -15,8 +15,8 @@ from zsync_pipelines.destinations.sql import postgresql_errors as why
 from zsync_pipelines.destinations.sql.backend import Backend
 from zsync_pipelines.destinations.sql.postgresql_types import COLUMNS, UNIQUE, column_of
 from zsync_pipelines.destinations.sql.values import STAGED, Column, Place, Refusal, Table
-from zsync_pipelines.destinations.text import all_text
 from zsync_pipelines.domain.capabilities import FieldSpec, FieldType
+from zsync_pipelines.domain.text import all_text
 from zsync_pipelines.errors import DestinationError, OutcomeUnknownError, UnreachableError
 
 _CONNECT_SECONDS = 15

@@ -17,8 +17,8 @@ import sqlalchemy as sa
 from zsync_pipelines.destinations.sql.backend import FileBackend
 from zsync_pipelines.destinations.sql.types import integers, spec_of
 from zsync_pipelines.destinations.sql.values import STAGED, Column, Place, Refusal, Table
-from zsync_pipelines.destinations.text import canonical_text
 from zsync_pipelines.domain.capabilities import FieldSpec, FieldType
+from zsync_pipelines.domain.text import canonical_text
 from zsync_pipelines.errors import (
     CredentialsError,
     DestinationError,

@@ -1,0 +1,103 @@
+"""Membership and snapshot side by side, range by range: who is in play, who cannot be sent, and what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from zsync_pipelines.domain.capabilities import TargetFields
+from zsync_pipelines.domain.keys import KEY, KEY_HASH, KeyType
+from zsync_pipelines.engine.differ import Diff, diff
+from zsync_pipelines.engine.frames import INVALID_COLUMNS, empty_frame
+from zsync_pipelines.engine.identifiers import IDENTITY, nobody, with_identity
+from zsync_pipelines.engine.values import screen, usable_identifiers
+from zsync_pipelines.service.snapshots import Snapshot
+from zsync_pipelines.service.waiting import WaitingKeys
+from zsync_pipelines.store.frames import FrameFile
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One range of key hashes.
+
+    `diff`: the `members` that can be sent against the snapshot rows that are `in_play`. `invalid`: members that cannot
+    be sent, with field and reason. `faulted`: those of them that only lack a usable identifier (keys); what the
+    destination holds of the others is left alone, as of entities that wait for a verdict: `kept` are the snapshot rows
+    of both. `unusable`: identifiers left out of members that have others. `waiting`: entities that wait.
+    """
+
+    diff: Diff
+    members: pl.DataFrame
+    in_play: pl.DataFrame
+    invalid: pl.DataFrame
+    faulted: pl.DataFrame
+    kept: pl.DataFrame
+    unusable: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The files of both sides, open, and what is known of the destination."""
+
+    members: FrameFile
+    conflicts: FrameFile
+    faults: FrameFile | None
+    snapshot: Snapshot
+    waiting: WaitingKeys
+    fields: TargetFields
+    key_type: KeyType
+    identifiers: Sequence[str]
+    max_bytes: int | None
+
+    def read(self, low: int, high: int) -> Compared:
+        """Compare the rows with key hashes in [low, high)."""
+        screened = screen(self.members.read(low, high), self.fields, self.key_type, self.max_bytes)
+        faults = self.faults.read(low, high) if self.faults else empty_frame(INVALID_COLUMNS)
+        of_identifier = pl.col("field").is_in(list(self.identifiers))
+        invalid = _first_of_each(
+            screened.invalid, self.conflicts.read(low, high), faults.filter(~of_identifier.fill_null(value=False))
+        )
+        rows = screened.valid.join(invalid, on=KEY, how="anti", maintain_order="left")
+        members, nameless, unusable = self._identified(rows, faults.filter(of_identifier))
+        waiting = self.waiting.read(low, high)
+        members = members.join(waiting, on=KEY, how="anti", maintain_order="left")
+        old = with_identity(self.snapshot.read(low, high), self.identifiers)
+        out_of_play = pl.concat([invalid.select(KEY), waiting.select(KEY)])
+        in_play = old.join(out_of_play, on=KEY, how="anti", maintain_order="left")
+        return Compared(
+            diff=diff(members, in_play),
+            members=members,
+            in_play=in_play,
+            invalid=pl.concat([invalid, nameless]),
+            faulted=nameless.select(KEY),
+            kept=old.join(out_of_play, on=KEY, how="semi", maintain_order="left"),
+            unusable=unusable,
+            waiting=waiting.height,
+        )
+
+    def _identified(self, rows: pl.DataFrame, faults: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+        """Members with their identity; members without any, with field and reason; how many identifiers were left out
+        of the others."""
+        if not self.identifiers:
+            return rows, empty_frame(INVALID_COLUMNS), 0
+        usable = usable_identifiers(rows, self.fields)
+        found = _first_of_each(faults, usable.invalid)
+        members = with_identity(usable.valid, self.identifiers)
+        is_nameless = pl.col(IDENTITY) == nobody(self.identifiers)
+        names = " and ".join(self.identifiers)
+        nameless = (
+            members.filter(is_nameless)
+            .select(KEY_HASH, KEY)
+            .join(found.select(KEY, "field", "reason"), on=KEY, how="left", maintain_order="left")
+            .with_columns(pl.col("reason").fill_null(f"null in {names}, by which the destination knows its members"))
+        )
+        left_out = found.join(nameless, on=KEY, how="anti").height
+        return members.filter(~is_nameless), nameless, left_out
+
+
+def _first_of_each(*faults: pl.DataFrame) -> pl.DataFrame:
+    rows = pl.concat([found.select(*INVALID_COLUMNS) for found in faults])
+    return rows.unique(subset=[KEY], keep="first", maintain_order=True)

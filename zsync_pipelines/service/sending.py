@@ -1,0 +1,202 @@
+"""Sending rows of a plan: as batches, each recorded before it is sent and its receipt after; and a batch that was
+refused whole once more in pieces, to find the rows at fault."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from threading import Lock
+
+import polars as pl
+import pyarrow as pa
+
+from zsync_pipelines.domain.capabilities import Capabilities
+from zsync_pipelines.domain.delivery import DESTINATION_ID, MAYBE_THERE, Batch, Op, Outcome, Receipt
+from zsync_pipelines.domain.destination import Destination, DestinationSettings
+from zsync_pipelines.domain.keys import KEY
+from zsync_pipelines.engine.frames import payload_columns
+from zsync_pipelines.engine.identifiers import BLANK, without
+from zsync_pipelines.engine.values import row_bytes
+from zsync_pipelines.errors import DestinationError, LeaseLostError, ZsyncError
+from zsync_pipelines.service.attempts import Attempt, Attempts
+from zsync_pipelines.service.bootstrap import Progress, Zsync
+from zsync_pipelines.service.journal import Journal
+from zsync_pipelines.service.refs import PlanPart, PlanRef
+from zsync_pipelines.service.scrub import scrubbed
+from zsync_pipelines.store.frames import FrameFile
+from zsync_pipelines.store.ledger import LedgerEntry
+
+_ALIKE = 8
+"""Splitting a refused batch ends when this many single rows were refused for one reason and none of the batch was
+taken: then the fault is not in single rows."""
+_MAX_PIECES = 400
+"""Splitting ends after this many pieces in any case: enough to single out some twenty rows among 100,000."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a delivery needs: the connector, made ready, and where its rows and records lie."""
+
+    app: Zsync
+    destination: Destination[DestinationSettings]
+    capabilities: Capabilities
+    sync_id: str
+    run_id: str
+    plan: PlanRef
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Rows of a part's file: `rows` from `start` on, but for the offsets in `skipped`."""
+
+    start: int
+    rows: int
+    skipped: tuple[int, ...] = ()
+
+    @property
+    def sent(self) -> int:
+        return self.rows - len(self.skipped)
+
+    def halves(self) -> Iterator[Piece]:
+        """The piece in two; a half without rows to send is left out."""
+        middle = (self.rows + 1) // 2
+        for first, last in ((0, middle), (middle, self.rows)):
+            skipped = tuple(offset - first for offset in self.skipped if first <= offset < last)
+            half = Piece(self.start + first, last - first, skipped)
+            if half.sent:
+                yield half
+
+
+Answers = list[tuple[Piece, LedgerEntry, Receipt]]
+"""What became of pieces, in the order they were sent: where they overlap, the later one counts."""
+
+
+def read_batch(delivery: Delivery, part: PlanPart, entry: LedgerEntry, file: FrameFile) -> Batch:
+    """The batch that a ledger entry stands for, the same bytes every time."""
+    plan = delivery.plan
+    table = file.slice(entry.start, entry.rows)
+    if entry.skipped:
+        skipped = set(entry.skipped)
+        table = table.filter(pa.array([offset not in skipped for offset in range(entry.rows)]))
+    if part.op is Op.REMOVE and BLANK in table.column_names:
+        table = without(pl.DataFrame(table), plan.identifiers, BLANK).to_arrow().cast(table.schema)
+    ids = [DESTINATION_ID] if DESTINATION_ID in table.column_names else []
+    table = table.select([KEY, MAYBE_THERE, *ids, *payload_columns(table.column_names)]).combine_chunks()
+    key_type = plan.membership.key_type
+    return Batch(delivery.sync_id, entry.run_id, entry.number, part.op, table, key_type, entry.idempotency_key)
+
+
+def pieces(file: FrameFile, max_rows: int, max_bytes: int | None) -> Iterator[Piece]:
+    """A file's rows in batches within both limits; bytes are those of the rows as JSON."""
+    if max_bytes is None:
+        for start in range(0, file.rows, max_rows):
+            yield Piece(start, min(max_rows, file.rows - start))
+        return
+    for start in range(0, file.rows, max_rows):
+        rows = pl.DataFrame(file.slice(start, max_rows))
+        ends = rows.select(row_bytes(rows.columns).cast(pl.Int64)).to_series().cum_sum()
+        first = 0
+        while first < rows.height:
+            before = ends[first - 1] if first else 0
+            # At least one row, even if it is beyond the limit: then the destination says so.
+            after = max(first + 1, ends.search_sorted(before + max_bytes, side="right"))
+            yield Piece(start + first, after - first)
+            first = after
+
+
+@dataclass
+class _Search:
+    """The search for the rows at fault in one refused batch."""
+
+    pieces: int = 0
+    taken: bool = False
+    doubtful: bool = False
+    reasons: list[str | None] = field(default_factory=list)
+
+    def saw(self, receipt: Receipt) -> None:
+        """Learn from the receipt of one piece."""
+        self.pieces += 1
+        self.doubtful = self.doubtful or receipt.doubtful
+        refused_whole = receipt.rest is Outcome.REJECTED and not receipt.exceptions
+        self.taken = self.taken or not refused_whole
+        if refused_whole and receipt.rows == 1:
+            self.reasons.append(receipt.reason)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether going on would find nothing new, or cost too much."""
+        alike = len(self.reasons) >= _ALIKE and len(set(self.reasons)) == 1
+        return self.pieces >= _MAX_PIECES or (alike and not self.taken)
+
+
+@dataclass
+class Sender:
+    """Sends pieces of parts; several threads may use it at once."""
+
+    delivery: Delivery
+    attempts: Attempts
+    journal: Journal
+    progress: Progress
+    total: int
+    number: int = 0
+    done: int = 0
+    turn: Lock = field(default_factory=Lock, init=False)
+
+    def send(self, part: PlanPart, file: FrameFile, piece: Piece) -> Answers:
+        """Send a piece, and find the rows at fault if it is refused whole. Rows of pieces that are not tried keep the
+        refusal of the batch they were in; the next run tries them again."""
+        answers: Answers = []
+        self._send(part, file, piece, _Search(), answers)
+        with self.turn:
+            self.done += piece.sent
+            self.progress(f"rows sent ({part.op})", self.done, self.total)
+        return answers
+
+    def _send(self, part: PlanPart, file: FrameFile, piece: Piece, search: _Search, answers: Answers) -> None:
+        entry, receipt = self._send_once(part, file, piece, doubtful=search.doubtful)
+        answers.append((piece, entry, receipt))
+        search.saw(receipt)
+        if receipt.rest is not Outcome.REJECTED or receipt.exceptions or piece.sent == 1 or not receipt.permanent:
+            return
+        for half in piece.halves():
+            if search.is_hopeless:
+                return
+            self._send(part, file, half, search, answers)
+
+    def _send_once(
+        self, part: PlanPart, file: FrameFile, piece: Piece, *, doubtful: bool
+    ) -> tuple[LedgerEntry, Receipt]:
+        self.attempts.lease.check()
+        with self.turn:  # files are read, and batches numbered, by one thread at a time
+            key = secrets.token_hex(16)
+            entry = LedgerEntry(
+                self.delivery.run_id, self.number, part.name, piece.start, piece.rows, key, skipped=piece.skipped
+            )
+            self.number += 1
+            batch = read_batch(self.delivery, part, entry, file)
+        self.journal.record(entry)
+        attempt = Attempt(self.attempts, batch, doubtful)
+        try:
+            receipt = attempt.send()
+        except LeaseLostError:
+            raise  # the run that took over has settled this batch
+        except ZsyncError:
+            self.journal.settle(attempt.so_far)
+            raise
+        receipt = answer_of(batch, receipt)
+        self.journal.settle(receipt)
+        return entry, receipt
+
+
+def answer_of(batch: Batch, receipt: Receipt) -> Receipt:
+    """A connector's receipt, checked to partition its batch, and without members' values in its reasons."""
+    strangers = batch.strangers([*receipt.exceptions, *receipt.ids])
+    pending = any(result.outcome is Outcome.PENDING for result in receipt.exceptions.values())
+    if receipt.batch_number != batch.number or receipt.rows != len(batch) or strangers or pending:
+        raise DestinationError(
+            f"the connector answered batch {batch.number} of {len(batch)} rows with a receipt for batch "
+            f"{receipt.batch_number} of {receipt.rows} rows, {len(strangers)} of them unknown"
+            f"{' and some pending' if pending else ''}; this is a bug in the connector"
+        )
+    return scrubbed(batch, receipt)
