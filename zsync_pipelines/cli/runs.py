@@ -99,7 +99,33 @@ def cancel(sync: str, as_json: bool) -> None:
         click.echo(f"run {asked.id} of sync '{sync}' stops after the batch in flight")
 
 
-COMMANDS: tuple[click.Command, ...] = (plan, run, cancel)
+@command("settle")
+@click.argument("sync")
+@json_option
+def settle(sync: str, as_json: bool) -> None:
+    """Ask for the verdicts that the destination of SYNC still owes.
+
+    Of rows that it took and had not judged when their run ended. Sends nothing; every run asks first, too.
+    """
+    from zsync_pipelines.cli.render import progress
+    from zsync_pipelines.service.bootstrap import open_zsync
+    from zsync_pipelines.service.manage import find_sync
+    from zsync_pipelines.service.settling import settle_pending
+
+    app = open_zsync()
+    find_sync(app, sync)
+    with progress(f"asking about {sync}"):
+        judged = settle_pending(app, sync)
+    waiting = [run.id for run in app.runs.awaiting(sync)]
+    if as_json:
+        print_json({"sync_id": sync, "batches_judged": judged, "runs_waiting": waiting})
+    elif judged or not waiting:
+        click.echo(f"{judged} batches of sync '{sync}' were judged")
+    if waiting and not as_json:
+        click.echo(f"no verdict yet on all that these runs sent: {', '.join(waiting)}")
+
+
+COMMANDS: tuple[click.Command, ...] = (plan, run, cancel, settle)
 
 
 def _print_run(result: SyncRun) -> None:

@@ -7,14 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from zsync_pipelines.errors import ConfigError
+
 DEFAULT_HOME = ".zsync"
 DEFAULT_API_ENV = "ZSYNC_SECRET_*"
 DEFAULT_DAGSTER_URL = "http://127.0.0.1:3000"
+DEFAULT_KEEP_DELIVERIES_DAYS = 90
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Resolved settings. `home` is absolute; the URLs may hold passwords and so stay out of the repr."""
+    """Resolved settings. `home` is absolute; the URLs may hold passwords and so stay out of the repr.
+
+    `keep_deliveries_days`: how long refused rows and the delivery ledger of older runs are kept.
+    """
 
     home: Path
     database_url: str = field(repr=False)
@@ -22,10 +28,11 @@ class Settings:
     config_paths: tuple[Path, ...] = ()
     api_env: str = DEFAULT_API_ENV
     dagster_url: str = DEFAULT_DAGSTER_URL
+    keep_deliveries_days: int = DEFAULT_KEEP_DELIVERIES_DAYS
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
-        """Read the `ZSYNC_*` variables; an empty one counts as unset."""
+        """Read the `ZSYNC_*` variables; an empty one counts as unset. ConfigError for one that is no such value."""
         values = {name: value for name, value in (os.environ if env is None else env).items() if value}
         home = Path(values.get("ZSYNC_HOME", DEFAULT_HOME)).absolute()
         paths = values.get("ZSYNC_CONFIG", "")
@@ -36,4 +43,12 @@ class Settings:
             config_paths=tuple(Path(part) for part in paths.split(os.pathsep) if part),
             api_env=values.get("ZSYNC_API_ENV", DEFAULT_API_ENV),
             dagster_url=values.get("ZSYNC_DAGSTER_URL", DEFAULT_DAGSTER_URL),
+            keep_deliveries_days=_days(values, "ZSYNC_KEEP_DELIVERIES_DAYS", DEFAULT_KEEP_DELIVERIES_DAYS),
         )
+
+
+def _days(values: Mapping[str, str], name: str, default: int) -> int:
+    text = values.get(name, str(default))
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"{name}: '{text}' is no number of days, a whole number of 1 or more")
+    return int(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 
 import dagster as dg
 
@@ -12,10 +13,14 @@ from zsync_pipelines.orchestration.references import ReferenceIO
 from zsync_pipelines.orchestration.run_options import RESOURCE, RunOptionsResource
 from zsync_pipelines.orchestration.schedules import sync_schedule
 from zsync_pipelines.orchestration.sync_assets import DELIVERY, SYNC_TAG, sync_assets
+from zsync_pipelines.orchestration.verdicts import verdict_definitions
 from zsync_pipelines.service.apply import apply_paths
 from zsync_pipelines.service.bootstrap import Zsync
 
 _log = logging.getLogger("zsync")
+
+# Dagster copies every sensor with all its parameters, and then warns of those that it calls beta itself.
+warnings.filterwarnings("ignore", message="Parameter `owners` of initializer `SensorDefinition")
 
 
 def build_definitions(app: Zsync) -> dg.Definitions:
@@ -24,7 +29,7 @@ def build_definitions(app: Zsync) -> dg.Definitions:
     loaded = app.catalog.load()
     parts = [_build_or_report(app, loaded.catalog, sync) for sync in loaded.catalog.syncs.values()]
     parts += [broken_sync(id_, why) for (kind, id_), why in loaded.broken.items() if kind is Kind.SYNC]
-    return dg.Definitions.merge(common_definitions(app), *parts)
+    return dg.Definitions.merge(common_definitions(app), verdict_definitions(app), *parts)
 
 
 def common_definitions(app: Zsync) -> dg.Definitions:

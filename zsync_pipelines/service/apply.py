@@ -24,7 +24,7 @@ from zsync_pipelines.domain.config import (
 from zsync_pipelines.domain.schedule import ON_EVALUATION
 from zsync_pipelines.errors import ConfigError, Problem
 from zsync_pipelines.service.bootstrap import Zsync
-from zsync_pipelines.service.targets import check_settings, check_targets, targets_of
+from zsync_pipelines.service.targets import check_mappings, check_settings, check_targets, targets_of
 from zsync_pipelines.store.catalog import LoadedCatalog, body_of
 
 
@@ -136,7 +136,12 @@ class _Decision:
         existing = {*self._files.files, *self._loaded.stored}
         known = {kind: [id_ for k, id_ in existing if k is kind] for kind in Kind}
         environment = self._app.environment
-        return [*check_references(catalog, known), *check_settings(catalog, environment), *check_targets(targets)]
+        return [
+            *check_references(catalog, known),
+            *check_settings(catalog, environment),
+            *check_mappings(catalog, environment),
+            *check_targets(targets),
+        ]
 
     def _prune_problems(self) -> Iterator[Problem]:
         deletes = set(self.deletes)

@@ -20,6 +20,7 @@ from zsync_pipelines.service.lifecycle import Lease, begin_run, fail_run, holdin
 from zsync_pipelines.service.next_snapshot import holdings
 from zsync_pipelines.service.planning import check_as_of, make_plan, sync_shape
 from zsync_pipelines.service.refs import MembershipRef, PlanRef
+from zsync_pipelines.service.retention import forget_old_deliveries
 from zsync_pipelines.service.sending import Delivery
 from zsync_pipelines.service.settling import give_up_unanswered, settle_unanswered, settle_verdicts
 from zsync_pipelines.service.setup import SyncSetup, load_setup
@@ -55,6 +56,7 @@ def start(
             settle_dead_run(app, setup, dead, holder=run)
         settle_verdicts(app, setup, holder=run)
         collect_garbage(app, run.sync_id)
+        forget_old_deliveries(app, run.sync_id)
     return run
 
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from zsync_pipelines.config.environment import resolve_known, unresolved
+from zsync_pipelines.config.wording import unknown
 from zsync_pipelines.destinations.registry import connector, parse_settings
+from zsync_pipelines.domain.capabilities import Capabilities
 from zsync_pipelines.domain.config import Catalog, Destination, Sync
 from zsync_pipelines.errors import ConfigError, Problem
 
@@ -52,6 +54,40 @@ def targets_of(catalog: Catalog, env: Mapping[str, str]) -> dict[str, Target]:
         except ConfigError:
             continue  # reported by check_settings, or a reference that only another environment has
     return targets
+
+
+def check_mappings(catalog: Catalog, env: Mapping[str, str]) -> Iterator[Problem]:
+    """Mapped fields that a destination does not have, and syncs that map nothing by which it knows members; as far as a
+    connector declares its fields."""
+    for sync in catalog.syncs.values():
+        capabilities = _capabilities(catalog, sync, env)
+        if capabilities is None or capabilities.fields is None:
+            continue
+        kind, fields = catalog.destinations[sync.destination_id].type, capabilities.fields
+        mapped = [mapping.destination_field for mapping in sync.field_mapping]
+        for index, name in enumerate(mapped):
+            if name not in fields:
+                where = f"syncs.{sync.id}.field_mapping.{index}.destination_field"
+                yield Problem(where, unknown(f"field of destination type '{kind}' named", name, fields))
+        identifiers = capabilities.identifiers
+        if identifiers and not set(identifiers) & set(mapped):
+            yield Problem(
+                f"syncs.{sync.id}.field_mapping",
+                f"destination type '{kind}' knows members by {' or '.join(identifiers)}: map a column to one of them",
+            )
+
+
+def _capabilities(catalog: Catalog, sync: Sync, env: Mapping[str, str]) -> Capabilities | None:
+    """What a sync's destination can do; None where its settings cannot be read here."""
+    destination = catalog.destinations.get(sync.destination_id)
+    if destination is None:
+        return None
+    try:
+        kind = connector(destination.type)
+        settings = parse_settings(destination.type, resolve_known(effective_config(destination, sync), env))
+    except ConfigError:
+        return None  # reported by check_settings, or a reference that only another environment has
+    return kind.limits(settings)
 
 
 def check_targets(targets: Mapping[str, Target]) -> Iterator[Problem]:

@@ -175,6 +175,39 @@ class RunStore:
                 sa.update(sync_state).where(sync_state.c.sync_id == sync_id).values(refusals_freed_at=at)
             )
 
+    def with_details(self, sync_id: str, before: datetime) -> list[str]:
+        """Runs of a sync that ended before a moment and whose batches or refusals are still kept. Not those that still
+        wait for something."""
+        kept = sa.or_(sync_runs.c.refused_path.is_not(None), sa.exists().where(batches.c.run_id == sync_runs.c.id))
+        query = sa.select(sync_runs.c.id).where(
+            sync_runs.c.sync_id == sync_id,
+            sync_runs.c.finished_at < before,
+            sync_runs.c.snapshot_version.is_not(None),
+            ~sync_runs.c.awaits_verdict,
+            kept,
+        )
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).scalars())
+
+    def forget_details(self, run_ids: Sequence[str]) -> None:
+        """Delete batches and refusals of runs."""
+        if not run_ids:
+            return
+        with writing(self._engine) as connection:
+            for start in range(0, len(run_ids), _CHUNK):
+                some = run_ids[start : start + _CHUNK]
+                connection.execute(sa.delete(batches).where(batches.c.run_id.in_(some)))
+                connection.execute(sa.delete(rejections).where(rejections.c.run_id.in_(some)))
+                connection.execute(sa.update(sync_runs).where(sync_runs.c.id.in_(some)).values(refused_path=None))
+
+    def refused_paths(self, sync_id: str) -> set[str]:
+        """The files with refusals of all runs of a sync."""
+        query = sa.select(sync_runs.c.refused_path).where(
+            sync_runs.c.sync_id == sync_id, sync_runs.c.refused_path.is_not(None)
+        )
+        with self._engine.connect() as connection:
+            return set(connection.execute(query).scalars())
+
     def _first(self, *conditions: sa.ColumnElement[bool]) -> SyncRun | None:
         query = sa.select(sync_runs).where(*conditions).order_by(sync_runs.c.number.desc()).limit(1)
         with self._engine.connect() as connection:

@@ -85,7 +85,7 @@ def test_entities_that_wait_are_left_alone_whatever_happens_to_them(slow):
     second = slow.run()
     assert second.status is RunStatus.PARTIAL_FAILURE
     assert second.counts.pending == 6 + 1, "those that wait, and the new one"
-    assert [row["key"] for batch in slow.vendor.seen[3:] for row in batch["rows"] if "key" in row] in ([], ["9"])
+    assert [row["key"] for batch in slow.vendor.seen[3:] for row in batch["rows"]] == ["9"]
     judge(slow)
     third = slow.run()
     assert third.status is RunStatus.SUCCESS
@@ -109,9 +109,9 @@ def test_a_later_verdict_may_refuse_additions_updates_and_removals(slow):
     credited = slow.app().runs.get(second.id)
     assert (credited.counts.failed, credited.counts.pending) == (3, 0)
     assert credited.status is RunStatus.PARTIAL_FAILURE
-    assert [(r.row.entity_key, r.row.op.value, r.row.attempts) for r in list_rejections(slow.app(), SYNC)] == [
+    assert {(r.row.entity_key, r.row.op.value, r.row.attempts) for r in list_rejections(slow.app(), SYNC)} == {
         ("5", "remove", 2), ("9", "add", 2), ("0", "update", 2),
-    ] or {r.row.attempts for r in list_rejections(slow.app(), SYNC)} == {2}  # fmt: skip
+    }  # fmt: skip
     assert slow.emails() == {str(k): v for k, v in PEOPLE.items()}
     slow.vendor.refuse = lambda op, row: None
     assert changes(slow.run()) == (1, 1, 1)

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from zsync_pipelines.domain.run import RunStatus
+from zsync_pipelines.errors import ConfigError
 from zsync_pipelines.service.explain import explain
 from zsync_pipelines.service.history import free_parked, list_rejections
 from zsync_pipelines_tests.support.world import SYNC, changes
@@ -26,10 +27,6 @@ def place(stage):
 def refused(place, run_id=None):
     found = list_rejections(place.app(), SYNC, run_id)
     return [(r.row.entity_key, r.row.op.value, r.row.reason, r.row.attempts, r.parked) for r in found]
-
-
-def tried(place, key="2"):
-    return sum(key in {row["key"] for row in batch["rows"] if "key" in row} for batch in place.vendor.seen)
 
 
 def test_a_row_is_parked_after_so_many_refusals_of_the_same_payload(place):
@@ -160,3 +157,28 @@ def test_what_was_not_tried_keeps_its_count(place):
     assert refused(place) == [("2", "add", "bad domain", 1, False)]
     place.run()
     assert refused(place) == [("2", "add", "bad domain", 2, False)]
+
+
+def test_old_refusals_and_batches_are_forgotten_and_standing_ones_are_not(place):
+    place.world.env["ZSYNC_KEEP_DELIVERIES_DAYS"] = "30"
+    first = [place.run() for _ in range(4)]
+    place.world.now += timedelta(days=29)
+    place.run()
+    app = place.app()
+    assert refused(place, first[0].id) == [("2", "add", "bad domain", 1, False)]
+    place.world.now += timedelta(days=2)
+    place.run()
+    assert refused(place, first[0].id) == []
+    assert app.ledger.entries(first[0].id) == []
+    assert app.runs.rejections(first[0].id) == []
+    assert app.runs.get(first[0].id).counts.failed == 1, "the run stays in history"
+    assert refused(place) == [("2", "add", "bad domain", 3, True)]
+    files = list((place.world.folder / "home" / "storage" / "refusals").rglob("*.parquet"))
+    assert len(files) == 1, "the one that stands"
+
+
+@pytest.mark.parametrize("value", ["0", "-3", "soon"])
+def test_a_wrong_retention_is_named(place, value):
+    place.world.env["ZSYNC_KEEP_DELIVERIES_DAYS"] = value
+    with pytest.raises(ConfigError, match="ZSYNC_KEEP_DELIVERIES_DAYS"):
+        place.world.open()

@@ -205,8 +205,9 @@ class Vendor:
 
     def _apply(self, batch: dict[str, Any]) -> dict[str, Any]:
         rejected, ids = [], {}
-        for row in batch["rows"]:
-            key, own = row.pop("key"), row.pop("id")
+        for sent in batch["rows"]:
+            key, own = sent["key"], sent["id"]
+            row = {name: value for name, value in sent.items() if name not in ("key", "id")}
             reason = self.refuse(batch["op"], {"key": key, **row})
             if reason is None and self.by_id and batch["op"] == "remove" and own is None:
                 reason = "a removal needs the id"
