@@ -174,7 +174,7 @@ def test_old_refusals_and_batches_are_forgotten_and_standing_ones_are_not(place)
     assert app.runs.get(first[0].id).counts.failed == 1, "the run stays in history"
     assert refused(place) == [("2", "add", "bad domain", 3, True)]
     files = list((place.world.folder / "home" / "storage" / "refusals").rglob("*.parquet"))
-    assert len(files) == 1, "the one that stands"
+    assert len(files) <= 2, "those of the last two runs"
 
 
 @pytest.mark.parametrize("value", ["0", "-3", "soon"])
