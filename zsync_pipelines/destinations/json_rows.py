@@ -10,6 +10,41 @@ from collections.abc import Sequence
 
 import polars as pl
 
+_DIGITS = 18
+"""Any whole number of so many digits, with its sign, fits into 64 bits."""
+
+
+def json_list(frame: pl.DataFrame, names: Sequence[str], numbers: str | None = None) -> str:
+    """The rows as JSON objects, with commas between. `names`: of the members, by column; `numbers`: a column of whole
+    numbers kept as text, which are JSON numbers however many digits they have."""
+    if _is_plain(frame, numbers):
+        # One pass over whole rows, in half the time of one pass per value.
+        values = [_plain_value(name, dtype, numbers) for name, dtype in frame.schema.items()]
+        row = pl.struct([value.alias(str(number)) for number, value in enumerate(values)])
+        row = row.struct.rename_fields(list(names)).struct.json_encode()
+    else:
+        tokens = [
+            pl.col(name) if name == numbers else json_value(pl.col(name), dtype) for name, dtype in frame.schema.items()
+        ]
+        row = json_object(names, tokens)
+    text: str = frame.select(row.str.join(",")).item()
+    return text
+
+
+def _is_plain(frame: pl.DataFrame, numbers: str | None) -> bool:
+    """Whether every value reads the same in a row encoded as a whole."""
+    tests = [pl.col(name).is_finite().all() for name, dtype in frame.schema.items() if dtype.is_float()]
+    if numbers is not None:
+        tests.append(pl.col(numbers).str.len_bytes().max() <= _DIGITS)
+    return not tests or frame.select(pl.all_horizontal(tests)).item() is not False
+
+
+def _plain_value(name: str, dtype: pl.DataType, numbers: str | None) -> pl.Expr:
+    if name == numbers:
+        return pl.col(name).cast(pl.Int64)
+    value = pl.col(name)
+    return plain_text(value, dtype) if dtype.is_decimal() or dtype.is_temporal() else value
+
 
 def json_object(names: Sequence[str], tokens: Sequence[pl.Expr]) -> pl.Expr:
     """One JSON object a row, from the members' names and their values as JSON; null becomes `null`."""

@@ -17,7 +17,7 @@ import polars as pl
 from pydantic import Field, SecretStr, field_validator
 
 from zsync_pipelines.destinations.http import post
-from zsync_pipelines.destinations.json_rows import json_object, json_text, json_value
+from zsync_pipelines.destinations.json_rows import json_list
 from zsync_pipelines.domain.capabilities import Capabilities, RateLimit, TargetFields
 from zsync_pipelines.domain.delivery import FIELD_PREFIX, Batch, Op, Receipt, Rejection
 from zsync_pipelines.domain.destination import CheckStatus, CheckStep, Destination, DestinationSettings, SyncShape
@@ -137,17 +137,15 @@ class WebhookDestination(Destination[WebhookSettings]):
 
 
 def _body(batch: Batch) -> bytes:
-    frame = pl.DataFrame(batch.table)
-    key = pl.col(KEY) if batch.key_type is KeyType.INTEGER else json_text(pl.col(KEY))
-    tokens = [key, *(json_value(pl.col(FIELD_PREFIX + f), frame.schema[FIELD_PREFIX + f]) for f in batch.fields)]
-    rows = frame.select(json_object([KEY, *batch.fields], tokens).alias("row")).to_series()
+    frame = pl.DataFrame(batch.table).select(KEY, *(FIELD_PREFIX + name for name in batch.fields))
+    rows = json_list(frame, [KEY, *batch.fields], KEY if batch.key_type is KeyType.INTEGER else None)
     envelope = {
         "sync_id": batch.sync_id,
         "run_id": batch.run_id,
         "batch": batch.number,
         "operation": batch.op.value,
     }
-    return f'{json.dumps(envelope)[:-1]}, "rows": [{",".join(rows)}]}}'.encode()
+    return f'{json.dumps(envelope)[:-1]}, "rows": [{rows}]}}'.encode()
 
 
 def _judge(batch: Batch, response: httpx.Response) -> Receipt:

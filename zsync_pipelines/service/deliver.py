@@ -47,7 +47,10 @@ def deliver(delivery: Delivery, lease: Lease, holdings: Holdings, progress: Prog
                 tasks: Iterator[Callable[[], object]] = (partial(exchange.send, piece) for piece in cut)
             else:
                 tasks = (partial(sender.send, part, opened[part.name], piece) for piece in cut)
-            _in_flight(tasks, capabilities.max_in_flight, lease)
+            try:
+                _in_flight(tasks, capabilities.max_in_flight, lease)
+            finally:
+                journal.flush()
     lease.check()
     if capabilities.asynchronous:
         verdicts.wait()

@@ -1,6 +1,8 @@
-"""The ledger as a delivery writes it: from several threads, durable on return, several writes in one transaction.
+"""The ledger as a delivery writes it, from several threads: a batch is durable before it is sent, and its receipt goes
+to disk with whatever is recorded next, by whichever thread.
 
-A transaction costs a flush to disk. Whoever comes while one is under way queues, and the next takes all that queue.
+A transaction costs a flush to disk and some work, so that whoever writes takes along all that has queued up. A receipt
+that a crash keeps from the disk leaves a batch without an answer, which the next run settles as it does any other.
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ from zsync_pipelines.store.ledger import LedgerEntry
 
 
 @dataclass
-class _Write:
-    entry: LedgerEntry | None
-    receipt: Receipt | None
-    at: datetime
-    done: threading.Event = field(default_factory=threading.Event)
+class _Queue:
+    """What one transaction writes. `failure`: why it could not, for everybody who waited for it."""
+
+    entries: list[tuple[LedgerEntry, datetime]] = field(default_factory=list)
+    receipts: list[tuple[str, Receipt, datetime]] = field(default_factory=list)
+    is_taken: bool = False
     failure: BaseException | None = None
 
 
@@ -28,37 +31,38 @@ class Journal:
 
     def __init__(self, app: Zsync, run_id: str) -> None:
         self._app, self._run_id = app, run_id
-        self._queue: list[_Write] = []
-        self._state, self._writing = threading.Lock(), threading.Lock()
+        self._queue = _Queue()
+        self._queueing, self._writing = threading.Lock(), threading.Lock()
 
     def record(self, entry: LedgerEntry) -> None:
-        """Record a batch that is about to be sent."""
-        self._write(_Write(entry, None, self._app.clock()))
+        """Record a batch that is about to be sent; durable on return."""
+        with self._queueing:
+            queue = self._queue
+            queue.entries.append((entry, self._app.clock()))
+        self._write(queue)
 
     def settle(self, receipt: Receipt) -> None:
-        """Record what became of a batch."""
-        self._write(_Write(None, receipt, self._app.clock()))
+        """Record what became of a batch; durable with the next `record` or `flush`."""
+        with self._queueing:
+            self._queue.receipts.append((self._run_id, receipt, self._app.clock()))
 
-    def _write(self, write: _Write) -> None:
-        with self._state:
-            self._queue.append(write)
+    def flush(self) -> None:
+        """Make everything durable."""
+        with self._queueing:
+            queue = self._queue
+        if queue.receipts:
+            self._write(queue)
+
+    def _write(self, queue: _Queue) -> None:
+        """Write a queue, unless somebody did while this thread waited for its turn."""
         with self._writing:
-            if not write.done.is_set():  # nobody took it along
-                self._flush()
-        if write.failure is not None:
-            raise write.failure
-
-    def _flush(self) -> None:
-        with self._state:
-            taken, self._queue = self._queue, []
-        failure: BaseException | None = None
-        try:
-            self._app.ledger.write(
-                [(write.entry, write.at) for write in taken if write.entry],
-                [(self._run_id, write.receipt, write.at) for write in taken if write.receipt],
-            )
-        except BaseException as error:
-            failure = error
-        for write in taken:
-            write.failure = failure
-            write.done.set()
+            if not queue.is_taken:
+                with self._queueing:
+                    self._queue = _Queue()
+                    queue.is_taken = True
+                try:
+                    self._app.ledger.write(queue.entries, queue.receipts)
+                except BaseException as error:
+                    queue.failure = error
+            if queue.failure is not None:
+                raise queue.failure

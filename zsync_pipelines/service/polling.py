@@ -37,6 +37,7 @@ class Polling:
             for _, receipt in poll_all(self.delivery, waiting):
                 self.journal.settle(receipt)
                 pause = _FIRST_POLL_SECONDS
+            self.journal.flush()
             if self.delivery.app.monotonic() + pause > self.deadline:
                 return
             self.lease.pause(pause)

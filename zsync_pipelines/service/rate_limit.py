@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from zsync_pipelines.domain.capabilities import Allowance, RateLimit
 
-_MARGIN = 0.04
+_MARGIN = 0.03
 """Windows are kept longer by this share: the destination counts requests when they arrive, not when they are sent."""
 _SAME_WINDOW_SECONDS = 1.0
 """Answers whose windows end within this time of each other speak of one window."""

@@ -69,6 +69,7 @@ class FrameFile:
         except (pa.ArrowInvalid, OSError) as error:
             raise SnapshotError(f"{place} is damaged ({type(error).__name__}); {_WHAT_TO_DO}") from error
         self.rows = int(self._file.metadata.num_rows)
+        self._kept: tuple[int, pa.Table] | None = None
         if expected_rows is not None and self.rows != expected_rows:
             self.close()
             raise SnapshotError(f"{place} holds {self.rows} rows, {expected_rows} were written; {_WHAT_TO_DO}")
@@ -107,11 +108,18 @@ class FrameFile:
             count = self._file.metadata.row_group(number).num_rows
             low, high = max(start, first), min(start + rows, first + count)
             if low < high:
-                parts.append(self._file.read_row_group(number).slice(low - first, high - low))
+                parts.append(self._group(number).slice(low - first, high - low))
             first += count
         return pa.concat_tables(parts) if parts else self.schema.empty_table()
 
+    def _group(self, number: int) -> pa.Table:
+        """A row group. The last one is kept: slices are mostly taken one after the other."""
+        if self._kept is None or self._kept[0] != number:
+            self._kept = (number, self._file.read_row_group(number))
+        return self._kept[1]
+
     def close(self) -> None:
+        self._kept = None
         self._file.close()
         self._stream.close()
 

@@ -49,6 +49,13 @@ class LedgerEntry:
             first = self.start + offset + 1
 
 
+_SETTLE = (
+    sa.update(batches)
+    .where(batches.c.run_id == sa.bindparam("of_run"), batches.c.number == sa.bindparam("of_batch"))
+    .values(receipt=sa.bindparam("receipt"), settled_at=sa.bindparam("settled_at"))
+)
+
+
 class Ledger:
     """Durable record of what was sent and answered."""
 
@@ -65,8 +72,12 @@ class Ledger:
         with writing(self._engine) as connection:
             if entries:
                 connection.execute(sa.insert(batches), [_row(entry, at) for entry, at in entries])
-            for run_id, receipt, at in receipts:
-                self.settle_in(connection, run_id, receipt, at)
+            if receipts:
+                values = [
+                    {"of_run": run_id, "of_batch": receipt.batch_number, "receipt": receipt.to_json(), "settled_at": at}
+                    for run_id, receipt, at in receipts
+                ]
+                connection.execute(_SETTLE, values)
 
     def record(self, entry: LedgerEntry, at: datetime) -> None:
         """Record a batch that is about to be sent; durable on return."""

@@ -137,10 +137,10 @@ def _postgresql(stack: ExitStack, folder, url: str) -> Place:
             connection.cursor().executemany("INSERT INTO contacts VALUES (%s, %s)", list(rows.items()))
 
     def plan(chance: random.Random) -> None:
-        between.cuts.extend(
-            (chance.randint(0, 40), chance.choice([BEFORE, AFTER])) if chance.random() < 0.6 else None
-            for _ in range(chance.randint(0, 4))
-        )
+        for _ in range(chance.randint(0, 4)):
+            if chance.random() < 0.8:
+                between.cuts.append(None)  # the first connection only looks at the table
+            between.cuts.append((chance.randint(0, 45), chance.choice([BEFORE, AFTER])))
 
     return Place(world, held, fill, plan, between.cuts.clear, lambda: 0, config)
 

@@ -31,6 +31,7 @@ def serving(handle: Callable[[Request], Answer]) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # headers and body are sent one after the other
 
         def _any(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))

@@ -15,7 +15,7 @@ from zsync_pipelines.destinations.sql.values import Place, Table
 from zsync_pipelines.domain.capabilities import Capabilities, TargetFields
 from zsync_pipelines.domain.delivery import Batch, Op, Receipt
 from zsync_pipelines.domain.destination import CheckStatus, CheckStep, Destination, SyncShape
-from zsync_pipelines.errors import ConfigError, DestinationError
+from zsync_pipelines.errors import ConfigError, DestinationError, TryAgainError, UnreachableError
 
 BATCH_ROWS = 100_000
 
@@ -95,10 +95,16 @@ class SqlDestination(Destination[SqlSettings]):
                     self._records.store(batch, receipt)
         except self._db.errors as error:
             refusal = self._db.refusal(error)
-            if refusal is None:
-                raise self._db.explain(error) from None
-            return batch.reject_all(refusal.told(batch.fields), permanent=refusal.permanent)
-        return receipt
+            if refusal is not None:
+                return batch.reject_all(refusal.told(batch.fields), permanent=refusal.permanent)
+            found = self._db.explain(error)
+        except UnreachableError as error:
+            found = error
+        else:
+            return receipt
+        if isinstance(found, UnreachableError):  # the transaction is gone with the connection: nothing was applied
+            raise TryAgainError(str(found)) from None
+        raise found from None
 
     def lookup(self, batch: Batch) -> Receipt | None:
         never = batch.never_arrived()
