@@ -14,6 +14,7 @@ What an answer says of the rate limit in its headers goes to whoever heeds it.
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -36,6 +37,18 @@ _REMAINING, _RESET = re.compile(r"\b(?:r|remaining)=(\d+)"), re.compile(r"\b(?:t
 _EPOCH = 1_000_000_000
 _LONGEST_WINDOW = 24 * 3600
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+class _HostOnly(logging.Filter):
+    """httpx logs the URL of each request, whose path and query may hold secrets: only its host is left."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(arg.host if isinstance(arg, httpx.URL) else arg for arg in record.args)
+        return True
+
+
+logging.getLogger("httpx").addFilter(_HostOnly())
 
 
 def post(
