@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -7,6 +8,7 @@ from typing import Any
 
 from zsync_pipelines.domain.delivery import Op
 from zsync_pipelines.domain.run import RunStatus
+from zsync_pipelines.service.history import Refused
 from zsync_pipelines.store.runs import RejectedRow
 from zsync_pipelines_tests.cli.faces import RUN, Commands
 
@@ -46,14 +48,19 @@ def test_rejections(zsync: Commands) -> None:
     zsync.apply()
     asked: list[str | None] = []
 
-    def list_rejections(app: Any, sync: str, run_id: str | None) -> list[RejectedRow]:
+    def list_rejections(app: Any, sync: str, run_id: str | None) -> Iterator[Refused]:
         asked.append(run_id)
-        return [REJECTED]
+        return iter([Refused(REJECTED, parked=True), Refused(replace(REJECTED, entity_key="43"), parked=False)])
 
     zsync.service("service.history", list_rejections=list_rejections, free_parked=lambda app, sync: 7)
-    assert "email is bad" in zsync("rejections", "vip").stdout
-    assert zsync.json("rejections", "vip", "--run", "r1")[0]["entity_key"] == "42"
+    lines = zsync("rejections", "vip").stdout.splitlines()
+    assert [line.split()[:4] for line in lines[1:]] == [["42", "add", "2", "yes"], ["43", "add", "2", "-"]]
+    assert "email is bad" in lines[1]
+    found = zsync.json("rejections", "vip", "--run", "r1")
+    assert [(row["entity_key"], row["parked"]) for row in found] == [("42", True), ("43", False)]
     assert asked == [None, "r1"]
+    assert "1 more" in zsync("rejections", "vip", "--limit", "1").stdout
+    assert len(zsync.json("rejections", "vip", "--limit", "1")) == 1
     assert zsync("rejections", "vip", "--retry").stdout.startswith("7 parked rows")
     assert zsync.json("rejections", "vip", "--retry") == {"sync_id": "vip", "freed": 7}
     assert zsync("rejections", "vip", "--retry", "--run", "r1").exit_code == 2
@@ -62,7 +69,7 @@ def test_rejections(zsync: Commands) -> None:
 def test_explain(zsync: Commands) -> None:
     zsync.apply()
     found = SimpleNamespace(sentences=["42 is a member.", "It is at the destination."], to_json=lambda: {"key": "42"})
-    zsync.service("service.history", explain=lambda app, sync, key: found)
+    zsync.service("service.explain", explain=lambda app, sync, key: found)
     assert zsync("explain", "vip", "42").stdout == "42 is a member.\nIt is at the destination.\n"
     assert zsync.json("explain", "vip", "42") == {"key": "42"}
     assert zsync("explain", "vip").exit_code == 2
