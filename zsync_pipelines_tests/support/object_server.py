@@ -131,7 +131,7 @@ def proxy(to: str) -> Iterator[Proxy]:
 
 
 def _relay(client: socket.socket, server: tuple[str, int], found: Proxy) -> None:
-    with client, client.makefile("rb") as requests:
+    with suppress(ConnectionError), client, client.makefile("rb") as requests:
         while line := requests.readline():
             text = line.decode().strip()
             found.seen.append(text)
