@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from zsync_pipelines_tests.support import readers
+from zsync_pipelines_tests.support import azurite, readers
 from zsync_pipelines_tests.support.memory import STORES
 from zsync_pipelines_tests.support.object_server import ObjectServer
 from zsync_pipelines_tests.support.receiver import Receiver
@@ -105,26 +105,26 @@ def _sftp(file_format: str, layout: str) -> Case:
 
 def _objects(scheme: str, file_format: str, layout: str) -> Case:
     def make(place: Place) -> Made:
-        server = place.objects()
-        bucket = server.new_bucket()
-        config = {
-            "url": f"{scheme}://{bucket}/some/where",
-            "format": file_format,
-            "layout": layout,
-            "options": server.s3_options() if scheme == "s3" else server.gs_options(),
-        }
+        if scheme == "az":
+            bucket, options, download = azurite.new_container(), azurite.options(), azurite.download
+        else:
+            server = place.objects()
+            bucket, download = server.new_bucket(), server.download
+            options = server.s3_options() if scheme == "s3" else server.gs_options()
 
         def read(payload: pa.Schema) -> readers.Held:
             with tempfile.TemporaryDirectory() as folder:
-                server.download(bucket, "some/where", Path(folder))
+                download(bucket, "some/where", Path(folder))
                 return _files_in(Path(folder), file_format, layout, payload)
 
-        return config, read
+        url = f"{scheme}://{bucket}/some/where"
+        return {"url": url, "format": file_format, "layout": layout, "options": options}, read
 
     nowhere = "http://127.0.0.1:1"
     options = {
         "s3": {"endpoint": nowhere, "aws_access_key_id": "someone", "aws_secret_access_key": SECRET},
         "gs": {"base_url": nowhere, "bearer_token": SECRET},
+        "az": {"endpoint": nowhere, "account_name": "someone", "sas_key": f"sig={SECRET}"},
     }
     unusable = {"url": f"{scheme}://bucket/out", "options": {**options[scheme], "allow_http": "true"}}
     return Case(f"{scheme}-{file_format}-{layout}", "file", make, unusable)
@@ -163,5 +163,6 @@ CASES = [
     *(_objects("s3", "csv", layout) for layout in _LAYOUTS),
     _objects("s3", "parquet", "deltas"),
     *(_objects("gs", "csv", layout) for layout in _LAYOUTS),
+    *(_objects("az", "csv", layout) for layout in _LAYOUTS if azurite.ENDPOINT),
     _memory(),
 ]
