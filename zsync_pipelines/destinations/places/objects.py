@@ -32,7 +32,7 @@ PARTS_IN_FLIGHT = 4
 """A larger file is uploaded in parts of this size, so many at a time: this bounds the memory."""
 _MOST_PARTS = 9_000
 _ENDPOINT = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
-_DEFAULTS = {"timeout": "120s", "connect_timeout": "10s"}
+_DEFAULTS = {"timeout": "120s", "connect_timeout": "5s"}
 """Of one request; options of the same names replace them."""
 
 
