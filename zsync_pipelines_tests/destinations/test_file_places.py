@@ -65,8 +65,9 @@ def test_two_users_of_one_folder_write_to_the_same_target():
 
 def test_an_endpoint_and_an_account_tell_buckets_apart():
     keys = {"access_key_id": SECRET, "aws_secret_access_key": SECRET}
-    found = target("s3://bucket", endpoint="https://minio.example.org:9000/", **keys)
-    assert found == {"url": "s3://bucket", "endpoint": "https://minio.example.org:9000"}
+    for name in ("endpoint", "aws_endpoint", "AWS_ENDPOINT_URL", "aws_endpoint_url_s3"):
+        found = target("s3://bucket", **{name: "https://minio.example.org:9000/"}, **keys)
+        assert found == {"url": "s3://bucket", "endpoint": "https://minio.example.org:9000"}
     assert target("gs://bucket", google_base_url="https://g.example.org")["base_url"] == "https://g.example.org"
     for name in ("account_name", "azure_storage_account_name"):
         assert target("az://box", **{name: "shop", "account_key": SECRET}) == {

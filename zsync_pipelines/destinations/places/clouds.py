@@ -18,6 +18,7 @@ class S3Place(ObjectPlace):
     """`s3://bucket/prefix`."""
 
     family = "aws"
+    aliases = {"endpoint_url": "endpoint", "endpoint_url_s3": "endpoint", "token": "session_token"}  # noqa: RUF012
 
     @classmethod
     def judge_options(cls, url: str, options: Options) -> None:
@@ -32,11 +33,10 @@ class S3Place(ObjectPlace):
 
         keys: S3Credential | None = None
         if "access_key_id" in options:
-            token = options.pop("session_token", None) or options.pop("token", None)
             keys = {
                 "access_key_id": options.pop("access_key_id"),
                 "secret_access_key": options.pop("secret_access_key"),
-                "token": token,
+                "token": options.pop("session_token", None),
                 "expires_at": None,
             }
         if "endpoint" in options:  # or AWS_ENDPOINT_URL_S3 in the environment would go before it

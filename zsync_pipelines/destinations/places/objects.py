@@ -37,12 +37,13 @@ _DEFAULTS = {"timeout": "120s", "connect_timeout": "5s"}
 
 
 class ObjectPlace(UploadingPlace):
-    """A prefix in a bucket. `family`: what the names of options may begin with, and need not. `address_names`: options
-    that, with the URL, tell one bucket from another."""
+    """A prefix in a bucket. `family`: what the names of options may begin with, and need not (a pattern). `aliases`:
+    other names of options. `address_names`: options that, with the URL, tell one bucket from another."""
 
     option_names = None
     noun = "bucket"
     family: ClassVar[str]
+    aliases: ClassVar[Mapping[str, str]] = {}
     endpoint_name: ClassVar[str] = "endpoint"
     address_names: ClassVar[tuple[str, ...]] = ("endpoint",)
 
@@ -76,9 +77,8 @@ class ObjectPlace(UploadingPlace):
     @classmethod
     def short_names(cls, options: Options) -> dict[str, str]:
         """The options' values, by name without the family's prefix."""
-        return {
-            re.sub(f"^{cls.family}_", "", name.lower()): value.get_secret_value() for name, value in options.items()
-        }
+        short = {re.sub(f"^{cls.family}_", "", name.lower()): value for name, value in options.items()}
+        return {cls.aliases.get(name, name): value.get_secret_value() for name, value in short.items()}
 
     def look(self) -> str:
         with answers(self.shown):
