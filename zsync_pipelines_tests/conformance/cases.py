@@ -162,7 +162,7 @@ CASES = [
     *(_sftp("csv", layout) for layout in _LAYOUTS),
     *(_objects("s3", "csv", layout) for layout in _LAYOUTS),
     _objects("s3", "parquet", "deltas"),
-    *(_objects("gs", "csv", layout) for layout in _LAYOUTS),
+    _objects("gs", "csv", "deltas"),
     *(_objects("az", "csv", layout) for layout in _LAYOUTS if azurite.ENDPOINT),
     _memory(),
 ]
