@@ -420,3 +420,10 @@ def test_a_prefix_is_not_needed(objects, through):
     bucket.config["url"] = f"S3://{bucket.bucket}/"
     bucket.run((Op.ADD, AB))
     assert bucket.names() == ["vip/run0001/adds.csv", "vip/run0001/manifest.json"]
+
+
+def test_a_snapshot_without_members_is_an_empty_file(snapshot):
+    snapshot.config["format"] = "jsonl"
+    snapshot.run()
+    assert snapshot.read("out/vip/members.jsonl") == ""
+    assert snapshot.names() == ["out/vip/members.jsonl"]
