@@ -1,7 +1,8 @@
-"""Fixtures that many tests share: a real PostgreSQL server of the session's own, a fresh database per test."""
+"""Fixtures that many tests share: servers of the session's own, and a fresh database per test."""
 
 from __future__ import annotations
 
+import datetime
 import itertools
 import os
 import tempfile
@@ -11,6 +12,10 @@ from pathlib import Path
 import hypothesis
 import pytest
 import sqlalchemy as sa
+
+from zsync_pipelines.destinations.places import object_store
+from zsync_pipelines_tests.support.object_server import ObjectServer, object_server
+from zsync_pipelines_tests.support.sftp_server import SftpServer, sftp_server
 
 _numbers = itertools.count()
 
@@ -50,3 +55,25 @@ def postgres_url(postgres_server: sa.URL) -> Iterator[str]:
     with admin.connect() as connection:
         connection.execute(sa.text(f'DROP DATABASE "{name}" WITH (FORCE)'))
     admin.dispose()
+
+
+@pytest.fixture(scope="session")
+def objects() -> Iterator[ObjectServer]:
+    """An object store that the whole session shares; make a bucket in it."""
+    with object_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sftp_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SftpServer]:
+    """An SFTP server that the whole session shares, for tests that do not change how it behaves."""
+    with sftp_server(tmp_path_factory.mktemp("sftp")) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Object stores that do not answer are given up soon."""
+    backoff = {"init_backoff": datetime.timedelta(milliseconds=5), "max_backoff": datetime.timedelta(milliseconds=20)}
+    retry = {"max_retries": 2, "retry_timeout": datetime.timedelta(seconds=5), "backoff": {**backoff, "base": 2}}
+    monkeypatch.setattr(object_store, "RETRY", retry)

@@ -1,41 +1,29 @@
-"""The `file` destination: a folder that takes each run's changes as files, or one file with every member.
+"""The `file` destination: each run's changes as files, or one file with every member, in a folder or a bucket.
 
-Nothing that a reader sees is ever half written: files are staged in a hidden folder beside their place and renamed
-when they are complete and durable. Of a run's changes the manifest comes last, so a folder without one does not count.
+Nothing that a reader sees is ever half written: files are staged, and put in place when they are complete (`places`
+knows how). Of a run's changes the manifest comes last, so a folder without one does not count.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, ClassVar
-from urllib.request import url2pathname
 
 import pyarrow as pa
-from pydantic import field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from zsync_pipelines.destinations.folders import MANIFEST, clear_leftovers, disk, folder_fault, in_place, sync_folder
-from zsync_pipelines.destinations.formats import WRITERS, Format, Writer, create_private
+from zsync_pipelines.destinations.formats import WRITERS, Format, Writer
+from zsync_pipelines.destinations.places.choose import judge_options, judge_url, kind_of
 from zsync_pipelines.domain.capabilities import Capabilities, RowResults, TargetFields
 from zsync_pipelines.domain.delivery import Batch, Op, Receipt
-from zsync_pipelines.domain.destination import (
-    CheckStatus,
-    CheckStep,
-    Destination,
-    DestinationSettings,
-    Holdings,
-    SyncShape,
-)
+from zsync_pipelines.domain.destination import CheckStep, Destination, DestinationSettings, Holdings, SyncShape
 from zsync_pipelines.errors import TargetMissingError
 
-_REWRITE = ".rewrite"
 _NAMES = {Op.ADD: "adds", Op.UPDATE: "updates", Op.REMOVE: "removes"}
 
 
@@ -47,38 +35,37 @@ class Layout(StrEnum):
 
 
 class FileSettings(DestinationSettings):
-    """`url`: a folder, as a path or a `file://` URL."""
+    """`url`: a folder, a bucket or an SFTP server. `options`: how to connect there; any of them may be a secret."""
 
-    url: str
+    url: SecretStr
     format: Format = Format.CSV
     layout: Layout = Layout.DELTAS
+    options: Mapping[str, SecretStr] = Field(default_factory=dict)
 
     @field_validator("url")
     @classmethod
-    def _a_folder(cls, url: str) -> str:
-        folder_of(url)
-        return url
+    def _a_place(cls, value: SecretStr) -> SecretStr:
+        judge_url(value.get_secret_value())
+        return value
 
+    @field_validator("options", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        """YAML reads `true` and `5` as what they are; the libraries take text."""
+        if not isinstance(value, Mapping):
+            return value
+        return {name: json.dumps(given) if isinstance(given, bool | int) else given for name, given in value.items()}
 
-def folder_of(url: str) -> Path:
-    """The folder that a `url` setting names. Raises ValueError if it names none."""
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        if not url.strip() or "\0" in url:
-            raise ValueError("must be the path of a folder")
-        return Path(url)
-    if scheme.lower() != "file":
-        raise ValueError(f"{scheme}:// is not supported yet, use a folder")
-    path = rest.removeprefix("localhost")
-    if not path.startswith(("/", "${")):
-        raise ValueError("a file:// URL needs three slashes and an absolute path, like file:///data/out")
-    if "%00" in path or "\0" in path:
-        raise ValueError("must be the path of a folder")
-    return Path(url2pathname(path))
+    @field_validator("options")
+    @classmethod
+    def _of_the_place(cls, value: Mapping[str, SecretStr], info: ValidationInfo) -> Mapping[str, SecretStr]:
+        if "url" in info.data:
+            judge_options(info.data["url"].get_secret_value(), value)
+        return value
 
 
 class FileDestination(Destination[FileSettings]):
-    """Files in a folder. Rows count once `finish` has put the files of the run in place."""
+    """Files at a place. Rows count once `finish` has put the files of the run in place."""
 
     settings_type: ClassVar[type[DestinationSettings]] = FileSettings
     type: ClassVar[str] = "file"
@@ -92,28 +79,25 @@ class FileDestination(Destination[FileSettings]):
 
     def __init__(self, settings: FileSettings) -> None:
         super().__init__(settings)
-        self._root = folder_of(settings.url)
+        url = settings.url.get_secret_value()
+        self._place = kind_of(url)(url, settings.options)
         self._writers: dict[Op, Writer] = {}
         self._sent = False
-        self._stage: Path | None = None
 
     @classmethod
     def target(cls, settings: FileSettings, sync_id: str) -> Mapping[str, str]:
         """The sync's folder, and what its files look like: another format or layout starts from nothing."""
+        url = settings.url.get_secret_value()
         return {
-            "url": settings.url,
+            **kind_of(url).target(url, settings.options),
             "folder": sync_id,
             "layout": settings.layout.value,
             "format": settings.format.value,
         }
 
     def check(self) -> Iterator[CheckStep]:
-        """One step: the folder can be written to, or can be created."""
-        try:
-            fault = folder_fault(self._root)
-        except OSError as error:
-            fault = f"{error.filename or self._root}: {error.strerror}; grant access to the user that zsync runs as"
-        yield CheckStep("folder", CheckStatus.FAILED if fault else CheckStatus.OK, fault or str(self._root))
+        """Whether the place is reached, and files can be written there, as far as that is seen without writing."""
+        yield from self._place.check()
 
     def fields(self, shape: SyncShape) -> TargetFields:
         """Any field and any value, but no field may be named like the key."""
@@ -127,30 +111,24 @@ class FileDestination(Destination[FileSettings]):
     def open(self, shape: SyncShape, run_id: str) -> None:
         """Clear away what dead runs left; folders are created when there is something to write."""
         self.fields(shape)
-        self._shape, self._run_id = shape, run_id
-        self._folder = self._root / shape.sync_id
-        with disk(self._folder):
-            clear_leftovers(self._folder)
+        self._shape, self._run_id, self._folder = shape, run_id, shape.sync_id
+        self._place.clear(self._folder)
 
     def send(self, batch: Batch) -> Receipt:
         """Append the batch to its operation's staged file. In the snapshot layout the rows come with the whole."""
         self._sent = self._sent or len(batch) > 0
         if self.settings.layout is Layout.DELTAS and len(batch) > 0:
-            with disk(self._folder):
+            with self._place.writing(self._folder):
                 self._writer(batch).write(batch.table)
         return batch.pending()
 
     def lookup(self, batch: Batch) -> Receipt | None:
         """Whether the run's manifest is there. Of a snapshot nobody can tell which run's rows it holds, so the rows
         count as refused; they may be in the file all the same, so the next run is told to write it again."""
-        folder = self._root / batch.sync_id
-        with disk(folder):
-            if self.settings.layout is Layout.SNAPSHOT:
-                if (folder / self._file_name("members")).exists():
-                    (folder / _REWRITE).touch(0o640)
-                    sync_folder(folder)
-            elif (folder / batch.run_id / MANIFEST).is_file():
-                return batch.accept_all()
+        if self.settings.layout is Layout.SNAPSHOT:
+            self._place.outdate(batch.sync_id, self._file_name("members"))
+        elif self._place.has_run(batch.sync_id, batch.run_id):
+            return batch.accept_all()
         return batch.never_arrived()
 
     def finish(self, holdings: Holdings) -> None:
@@ -166,36 +144,21 @@ class FileDestination(Destination[FileSettings]):
             with suppress(OSError):
                 writer.discard()
         self._writers = {}
-        if self._stage is not None:
-            shutil.rmtree(self._stage, ignore_errors=True)
-            self._stage = None
+        self._place.discard()
 
     def _publish_changes(self) -> None:
-        final = self._folder / self._run_id
-        with disk(self._folder):
-            stage = self._staging()
+        with self._place.writing(self._folder):
             for writer in self._writers.values():
                 writer.close()
-            manifest = self._manifest()
-            sync_folder(stage)
-            stage.rename(final)
-            self._stage = None
-            sync_folder(self._folder)
-            hidden = final / f".{MANIFEST}"
-            with create_private(hidden) as file:
-                file.write(json.dumps(manifest, ensure_ascii=False, indent=2).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            hidden.rename(final / MANIFEST)
-        with in_place(final):
-            sync_folder(final)
+            manifest = json.dumps(self._manifest(), ensure_ascii=False, indent=2).encode() + b"\n"
+        names = [writer.path.name for writer in self._writers.values()]
+        self._place.put_run(self._folder, self._run_id, names, manifest)
 
     def _replace_members(self, holdings: Holdings) -> None:
         name = self._file_name("members")
-        members, rewrite = self._folder / name, self._folder / _REWRITE
-        with disk(self._folder):
-            if not self._sent and members.exists() and not rewrite.exists():
-                return
+        if not self._sent and self._place.is_current(self._folder, name):
+            return
+        with self._place.writing(self._folder):
             writer = self._new_writer(name, self._shape.payload)
             try:
                 for part in holdings():
@@ -203,10 +166,7 @@ class FileDestination(Destination[FileSettings]):
                 writer.close()
             finally:
                 writer.discard()
-            writer.path.replace(members)
-        with in_place(members):
-            sync_folder(self._folder)
-            rewrite.unlink(missing_ok=True)
+        self._place.replace(self._folder, self._run_id, name)
 
     def _writer(self, batch: Batch) -> Writer:
         if batch.op not in self._writers:
@@ -216,16 +176,8 @@ class FileDestination(Destination[FileSettings]):
         return self._writers[batch.op]
 
     def _new_writer(self, name: str, payload: pa.Schema) -> Writer:
-        shape = self._shape
-        return WRITERS[self.settings.format](self._staging() / name, shape.key_name, shape.key_type, payload)
-
-    def _staging(self) -> Path:
-        if self._stage is None:
-            stage = self._folder / f".{self._run_id}.tmp"
-            stage.mkdir(parents=True)
-            self._stage = stage
-            sync_folder(self._root)
-        return self._stage
+        shape, stage = self._shape, self._place.staging(self._folder, self._run_id)
+        return WRITERS[self.settings.format](stage / name, shape.key_name, shape.key_type, payload)
 
     def _file_name(self, stem: str) -> str:
         return f"{stem}.{self.settings.format.value}"

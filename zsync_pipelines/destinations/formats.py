@@ -19,7 +19,7 @@ from zsync_pipelines.domain.delivery import FIELD_PREFIX
 from zsync_pipelines.domain.keys import KEY, KeyType
 from zsync_pipelines.errors import DestinationError
 
-_FILE_MODE = 0o640
+FILE_MODE = 0o640
 """The files hold members' data: nobody but the owner and the group may read them, whatever the umask."""
 
 _INTEGER_KEYS = (pa.int64(), pa.decimal128(38, 0), pa.decimal256(76, 0))
@@ -203,7 +203,7 @@ WRITERS: dict[Format, type[Writer]] = {
 
 def create_private(path: Path) -> BinaryIO:
     """Create a file that only owner and group may read. It must not exist."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE), "wb")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb")
 
 
 def _csv_quoted(value: pl.Expr) -> pl.Expr:

@@ -34,3 +34,9 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
 def without_credentials(url: str) -> str:
     """A URL that may not even parse (`${NAME}` in it), without user, password, options and fragment."""
     return re.split(r"[?#]", _USER_INFO.sub("", url), maxsplit=1)[0]
+
+
+def address_only(url: str) -> str:
+    """The same of a URL whose password may hold any character: what is before the last `@` is left out, so that the
+    rest may be less than the address, but never more."""
+    return re.split(r"[?#]", re.sub(r"(?<=://).*@", "", url, flags=re.DOTALL), maxsplit=1)[0].rstrip("/")

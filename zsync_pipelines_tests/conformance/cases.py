@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from zsync_pipelines_tests.support import readers
+from zsync_pipelines_tests.support import azurite, readers
 from zsync_pipelines_tests.support.memory import STORES
+from zsync_pipelines_tests.support.object_server import ObjectServer
 from zsync_pipelines_tests.support.receiver import Receiver
+from zsync_pipelines_tests.support.sftp_server import SftpServer
 
 SECRET = "pl4nted-s3cret"
 _numbers = itertools.count()
@@ -20,12 +23,14 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Place:
-    """Where a test may put things: its own folder, a PostgreSQL database (its URL, on demand), and a receiver
-    of webhooks (on demand)."""
+    """Where a test may put things: its own folder, and, on demand, a PostgreSQL database (its URL), a receiver of
+    webhooks, an object store and an SFTP server."""
 
     folder: Path
     postgres: Callable[[], str]
     receiver: Callable[[], Receiver]
+    objects: Callable[[], ObjectServer]
+    sftp: Callable[[], SftpServer]
 
 
 @dataclass(frozen=True)
@@ -65,18 +70,64 @@ def _sql(backend: str, on_remove: str) -> Case:
     return Case(f"sql-{backend}-{on_remove}", "sql", make, {"url": unusable[backend], "table": "contacts"})
 
 
+Made = tuple[dict[str, Any], Callable[[pa.Schema], readers.Held]]
+
+
+def _files_in(folder: Path, file_format: str, layout: str, payload: pa.Schema) -> readers.Held:
+    if layout == "deltas":
+        return readers.replay(folder / "vip", payload)
+    return dict(readers.read_file(folder / "vip" / f"members.{file_format}", payload))
+
+
 def _file(file_format: str, layout: str) -> Case:
-    def make(place: Place) -> tuple[dict[str, Any], Callable[[pa.Schema], readers.Held]]:
+    def make(place: Place) -> Made:
         folder = place.folder / "out"
+        config = {"url": str(folder), "format": file_format, "layout": layout}
+        return config, lambda payload: _files_in(folder, file_format, layout, payload)
+
+    return Case(f"file-{file_format}-{layout}", "file", make, {"url": f"sftp://someone:{SECRET}@127.0.0.1:1"})
+
+
+def _sftp(file_format: str, layout: str) -> Case:
+    def make(place: Place) -> Made:
+        server, folder = place.sftp(), f"t{next(_numbers)}"
+        config = {
+            "url": server.url(f"/{folder}/out"),
+            "format": file_format,
+            "layout": layout,
+            "options": {"known_hosts": server.known_hosts},
+        }
+        return config, lambda payload: _files_in(server.root / folder / "out", file_format, layout, payload)
+
+    unusable = {"url": f"sftp://someone:{SECRET}@127.0.0.1:1/out", "options": {"known_hosts": "do-not-verify"}}
+    return Case(f"sftp-{file_format}-{layout}", "file", make, unusable)
+
+
+def _objects(scheme: str, file_format: str, layout: str) -> Case:
+    def make(place: Place) -> Made:
+        if scheme == "az":
+            bucket, options, download = azurite.new_container(), azurite.options(), azurite.download
+        else:
+            server = place.objects()
+            bucket, download = server.new_bucket(), server.download
+            options = server.s3_options() if scheme == "s3" else server.gs_options()
 
         def read(payload: pa.Schema) -> readers.Held:
-            if layout == "deltas":
-                return readers.replay(folder / "vip", payload)
-            return dict(readers.read_file(folder / "vip" / f"members.{file_format}", payload))
+            with tempfile.TemporaryDirectory() as folder:
+                download(bucket, "some/where", Path(folder))
+                return _files_in(Path(folder), file_format, layout, payload)
 
-        return {"url": str(folder), "format": file_format, "layout": layout}, read
+        url = f"{scheme}://{bucket}/some/where"
+        return {"url": url, "format": file_format, "layout": layout, "options": options}, read
 
-    return Case(f"file-{file_format}-{layout}", "file", make, {"url": f"sftp://someone:{SECRET}@127.0.0.1:1/out"})
+    nowhere = "http://127.0.0.1:1"
+    options = {
+        "s3": {"endpoint": nowhere, "aws_access_key_id": "someone", "aws_secret_access_key": SECRET},
+        "gs": {"base_url": nowhere, "bearer_token": SECRET},
+        "az": {"endpoint": nowhere, "account_name": "someone", "sas_key": f"sig={SECRET}"},
+    }
+    unusable = {"url": f"{scheme}://bucket/out", "options": {**options[scheme], "allow_http": "true"}}
+    return Case(f"{scheme}-{file_format}-{layout}", "file", make, unusable)
 
 
 def _memory() -> Case:
@@ -101,9 +152,17 @@ def _webhook() -> Case:
     return Case("webhook", "webhook", make, {"url": f"http://127.0.0.1:1/hook?token={SECRET}"})
 
 
+_FORMATS = ("csv", "jsonl", "parquet")
+_LAYOUTS = ("deltas", "snapshot")
 CASES = [
     _webhook(),
     *(_sql(backend, on_remove) for backend in ("sqlite", "duckdb", "postgresql") for on_remove in ("delete", "flag")),
-    *(_file(kind, layout) for kind in ("csv", "jsonl", "parquet") for layout in ("deltas", "snapshot")),
+    *(_file(kind, layout) for kind in _FORMATS for layout in _LAYOUTS),
+    # What a file holds does not depend on where it lies, so not every format is put everywhere.
+    *(_sftp("csv", layout) for layout in _LAYOUTS),
+    *(_objects("s3", "csv", layout) for layout in _LAYOUTS),
+    _objects("s3", "parquet", "deltas"),
+    _objects("gs", "csv", "deltas"),
+    *(_objects("az", "csv", layout) for layout in _LAYOUTS if azurite.ENDPOINT),
     _memory(),
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -31,4 +32,7 @@ def place(request: pytest.FixtureRequest, tmp_path) -> Place:
         url = request.getfixturevalue("postgres_server")
         return url.render_as_string(hide_password=False)
 
-    return Place(tmp_path, postgres, lambda: request.getfixturevalue("hook"))
+    def fixture(name: str) -> Callable[[], Any]:
+        return lambda: request.getfixturevalue(name)
+
+    return Place(tmp_path, postgres, fixture("hook"), fixture("objects"), fixture("sftp_shared"))

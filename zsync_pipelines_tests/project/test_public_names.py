@@ -102,7 +102,7 @@ def test_destination_types_and_their_settings():
     assert fields(connector("webhook").settings_type) == words(
         "url secret headers max_batch_rows max_in_flight max_requests_per_second timeout_seconds"
     )
-    assert fields(connector("file").settings_type) == {"url", "format", "layout"}
+    assert fields(connector("file").settings_type) == {"url", "format", "layout", "options"}
 
 
 def test_errors_end_in_error_and_are_all_in_the_tree():
