@@ -153,7 +153,8 @@ def _print_run(result: SyncRun) -> None:
 def _print_plan(report: PlanReport) -> None:
     from zsync_pipelines.cli.render import say, table, warn
 
-    names = ("members", "rows_to_add", "rows_to_remove", "rows_to_update", "rows_held", "rows_invalid")
+    names = ["members", "rows_to_add", "rows_to_remove", "rows_to_update", "rows_held", "rows_invalid"]
+    names += [name for name in ("rows_parked", "rows_pending") if getattr(report, name)]
     table(
         ("rows", "count"),
         [(name.removeprefix("rows_").replace("_", " "), getattr(report, name)) for name in names],

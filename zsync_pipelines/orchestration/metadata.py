@@ -34,6 +34,7 @@ def of_plan(plan: PlanRef) -> dict[str, Any]:
         "zsync/rows_to_update": plan.rows(Op.UPDATE),
         "zsync/rows_held": plan.held,
         "zsync/rows_invalid": plan.invalid + plan.membership.null_keys,
+        "zsync/rows_parked": plan.parked,
         "zsync/first_run": plan.first_run,
         **({"zsync/warnings": dg.MetadataValue.md("\n\n".join(plan.warnings))} if plan.warnings else {}),
     }

@@ -13,6 +13,7 @@ import polars as pl
 from zsync_pipelines.domain.delivery import Op
 from zsync_pipelines.domain.keys import KEY
 from zsync_pipelines.domain.run import RunOptions
+from zsync_pipelines.engine.parts import Part
 from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
 from zsync_pipelines.service.evaluate import evaluate_membership
 from zsync_pipelines.service.planning import check_as_of, make_plan
@@ -26,13 +27,16 @@ SAMPLE_ROWS = 10
 
 @dataclass(frozen=True, slots=True)
 class PlanReport:
-    """What a run would do. Held rows are not among those to add or remove. `sample`: keys, no field values."""
+    """What a run would do. Held rows are not among those to add or remove. `rows_parked`: not tried again now;
+    `rows_pending`: left alone until an earlier run's verdict is there. `sample`: keys, no field values."""
 
     rows_to_add: int
     rows_to_remove: int
     rows_to_update: int
     rows_held: int
     rows_invalid: int
+    rows_parked: int
+    rows_pending: int
     members: int
     guard: Mapping[str, Any]
     sample: Mapping[str, list[Any]]
@@ -46,6 +50,8 @@ class PlanReport:
             "rows_to_update": self.rows_to_update,
             "rows_held": self.rows_held,
             "rows_invalid": self.rows_invalid,
+            "rows_parked": self.rows_parked,
+            "rows_pending": self.rows_pending,
             "members": self.members,
             "guard": dict(self.guard),
             "sample": dict(self.sample),
@@ -84,7 +90,8 @@ class _Aside(Storage):
 def _report(plan: PlanRef, storage: Storage) -> PlanReport:
     sample: dict[str, list[Any]] = {"add": [], "remove": [], "update": []}
     for part in plan.parts:
-        sample[part.op.value] += _head(storage, part.path)[KEY].to_list()
+        if part.part is not Part.REPLACE_OUT:  # its rows are put in again, as updates
+            sample[part.part.counts_as.value] += _head(storage, part.path)[KEY].to_list()
     invalid = _head(storage, plan.invalid_path).select(KEY, "field", "reason").to_dicts()
     if plan.membership.null_keys:
         reason = f"the entity key is null in {plan.membership.null_keys} rows"
@@ -95,6 +102,8 @@ def _report(plan: PlanRef, storage: Storage) -> PlanReport:
         rows_to_update=plan.rows(Op.UPDATE),
         rows_held=plan.held,
         rows_invalid=plan.invalid + plan.membership.null_keys,
+        rows_parked=plan.parked,
+        rows_pending=plan.waiting,
         members=plan.membership.members,
         guard={"verdict": "held" if plan.reasons else "pass", "reasons": list(plan.reasons)},
         sample={**{op: keys[:SAMPLE_ROWS] for op, keys in sample.items()}, "invalid": invalid},

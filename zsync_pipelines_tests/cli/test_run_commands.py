@@ -141,6 +141,8 @@ class Report:
     rows_to_update: int = 0
     rows_held: int = 1
     rows_invalid: int = 1
+    rows_parked: int = 2
+    rows_pending: int = 0
     guard: dict[str, Any] = field(
         default_factory=lambda: {"verdict": "held", "reasons": ["1 removal is held; --allow-removals 1"]}
     )
@@ -168,6 +170,8 @@ def test_plan(zsync: Commands) -> None:
     assert "1 removal is held; --allow-removals 1" in result.stdout
     assert "to add, for example: 1, 2" in result.stdout
     assert "too long" in result.stdout
+    assert "parked" in result.stdout
+    assert "pending" not in result.stdout
     assert result.stderr == "warning: keys changed from integer to text\n"
     assert "\x1b" not in result.stdout, "a key cannot steer the terminal"
     assert "\\x1b[31mkey" in result.stdout

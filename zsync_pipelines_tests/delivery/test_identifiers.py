@@ -313,3 +313,15 @@ def history(stage, seed):
     for _ in range(2):
         assert changes(place.run()) == (0, 0, 0)
     assert len(place.vendor.seen) == sent
+
+
+def test_the_dry_run_counts_a_changed_identifier_as_one_update_and_changes_nothing(by_email):
+    by_email.world.people({1: "a@x.org", 2: "b@x.org"})
+    by_email.run()
+    by_email.world.people({1: "a@x.org", 2: "new@x.org"})
+    sent = len(by_email.vendor.seen)
+    plan = by_email.world.plan()
+    assert (plan.rows_to_add, plan.rows_to_remove, plan.rows_to_update) == (0, 0, 1)
+    assert plan.sample["update"] == ["2"]
+    assert plan.sample["remove"] == []
+    assert len(by_email.vendor.seen) == sent
