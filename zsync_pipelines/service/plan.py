@@ -16,7 +16,8 @@ from zsync_pipelines.domain.run import RunOptions
 from zsync_pipelines.engine.parts import Part
 from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
 from zsync_pipelines.service.evaluate import evaluate_membership
-from zsync_pipelines.service.planning import check_as_of, make_plan
+from zsync_pipelines.service.plan_checks import check_as_of
+from zsync_pipelines.service.planning import make_plan
 from zsync_pipelines.service.refs import PlanRef
 from zsync_pipelines.service.setup import load_setup
 from zsync_pipelines.store.frames import FrameFile

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 import pyarrow as pa
 
@@ -16,16 +15,16 @@ from zsync_pipelines.domain.delivery import FIELD_PREFIX
 from zsync_pipelines.domain.destination import SyncShape
 from zsync_pipelines.domain.run import RunOptions
 from zsync_pipelines.engine.guard import Due, Verdict, judge
-from zsync_pipelines.engine.identity import check_key_column, check_key_types
 from zsync_pipelines.engine.membership import shape_of
 from zsync_pipelines.engine.parts import Actions, Part
 from zsync_pipelines.engine.policy import decide, note_parked, rebaseline
 from zsync_pipelines.engine.refusals import Patience, park
 from zsync_pipelines.engine.sharing import Sharing
-from zsync_pipelines.errors import OlderAsOfError, RefusedError, SnapshotError
+from zsync_pipelines.errors import SnapshotError
 from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
 from zsync_pipelines.service.claims import find_claims
 from zsync_pipelines.service.compare import Compared, Comparison
+from zsync_pipelines.service.plan_checks import check_key_types, check_options
 from zsync_pipelines.service.plan_files import plan_writers
 from zsync_pipelines.service.refs import MembershipRef, PlanPart, PlanRef
 from zsync_pipelines.service.refusals import Standing
@@ -52,7 +51,7 @@ def make_plan(
     current = app.snapshots.current(setup.sync.id)
     afresh = current is not None and current.fingerprint != setup.fingerprint
     manifest = None if afresh else current
-    _check_refusals(setup, manifest, membership, options)
+    check_options(setup, manifest, membership, options)
     tally = _Tally()
     with ExitStack() as stack:
         snapshot = stack.enter_context(_open_snapshot(app, manifest, options))
@@ -60,7 +59,7 @@ def make_plan(
         identifiers = tuple(comparison.identifiers)
         spans = hash_ranges(comparison.members.rows, snapshot.rows)
         if manifest is not None and not (options.rebaseline or options.full_resync):
-            _check_key_types(manifest, membership, comparison, spans)
+            check_key_types(manifest, membership, comparison, spans)
         standing = Standing(app.storage, None if options.rebaseline or not manifest else manifest.refused)
         stack.callback(standing.close)
         mode, full = setup.sync.sync_mode, options.full_resync
@@ -132,41 +131,6 @@ def _compare(
         identifiers=tuple(dict.fromkeys([*snapshot.identifiers, *mapped])),
         max_bytes=setup.capabilities.max_batch_bytes,
     )
-
-
-def _check_refusals(
-    setup: SyncSetup, manifest: SnapshotManifest | None, membership: MembershipRef, options: RunOptions
-) -> None:
-    """What is refused before anything is read."""
-    if options.rebaseline and setup.capabilities.remove_by == "destination_id":
-        raise RefusedError(
-            f"destination type '{setup.destination_type}' removes members by its own ids, which only sending gives: "
-            "--rebaseline would leave members that cannot be removed; use --full-resync"
-        )
-    if manifest is None:
-        return
-    check_as_of(manifest, membership.as_of, options)
-    if not (options.rebaseline or options.full_resync):
-        check_key_column(manifest.key_name, membership.key_name)
-
-
-def _check_key_types(
-    manifest: SnapshotManifest, membership: MembershipRef, comparison: Comparison, spans: list[tuple[int, int]]
-) -> None:
-    if manifest.key_type is membership.key_type:
-        return
-    for low, high in spans:
-        old, rows = comparison.snapshot.read(low, high), comparison.members.read(low, high)
-        check_key_types(manifest.key_type, membership.key_type, old, rows)
-
-
-def check_as_of(manifest: SnapshotManifest | None, as_of: datetime, options: RunOptions) -> None:
-    """OlderAsOfError when `as_of` (aware) lies before the last committed run's, unless allowed."""
-    if manifest is not None and as_of < manifest.as_of and not options.allow_older:
-        raise OlderAsOfError(
-            f"as_of {as_of} is older than that of the last run, {manifest.as_of}: the destination would go back in "
-            "time; allow it with --allow-older"
-        )
 
 
 @contextmanager

@@ -18,7 +18,8 @@ from zsync_pipelines.service.deliver import deliver
 from zsync_pipelines.service.evaluate import evaluate_membership
 from zsync_pipelines.service.lifecycle import Lease, begin_run, fail_run, holding
 from zsync_pipelines.service.next_snapshot import holdings
-from zsync_pipelines.service.planning import check_as_of, make_plan, sync_shape
+from zsync_pipelines.service.plan_checks import check_as_of
+from zsync_pipelines.service.planning import make_plan, sync_shape
 from zsync_pipelines.service.refs import MembershipRef, PlanRef
 from zsync_pipelines.service.retention import forget_old_deliveries
 from zsync_pipelines.service.sending import Delivery
