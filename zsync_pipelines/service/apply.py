@@ -23,6 +23,7 @@ from zsync_pipelines.domain.config import (
 )
 from zsync_pipelines.domain.schedule import ON_EVALUATION
 from zsync_pipelines.errors import ConfigError, Problem
+from zsync_pipelines.service.alert_targets import check_alert_targets
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.targets import check_settings, check_targets, targets_of
 from zsync_pipelines.store.catalog import LoadedCatalog, body_of
@@ -136,7 +137,12 @@ class _Decision:
         existing = {*self._files.files, *self._loaded.stored}
         known = {kind: [id_ for k, id_ in existing if k is kind] for kind in Kind}
         environment = self._app.environment
-        return [*check_references(catalog, known), *check_settings(catalog, environment), *check_targets(targets)]
+        return [
+            *check_references(catalog, known),
+            *check_settings(catalog, environment),
+            *check_targets(targets),
+            *check_alert_targets(catalog),
+        ]
 
     def _prune_problems(self) -> Iterator[Problem]:
         deletes = set(self.deletes)
@@ -187,8 +193,6 @@ def _not_acted_upon(value: ConfigObject) -> Iterator[str]:
         yield f"sync '{value.id}': schedule on_evaluation has no effect yet; run it by hand or give it a cron"
     if isinstance(value, Sync) and "max_attempts" in value.model_fields_set:
         yield f"sync '{value.id}': max_attempts has no effect yet; a refused row is tried again by every run"
-    if isinstance(value, Sync) and value.alerts:
-        yield f"sync '{value.id}': alerts have no effect yet; watch the checks in Dagster, or `zsync runs {value.id}`"
 
 
 def _owner(problem: Problem) -> ObjectKey | None:
