@@ -68,13 +68,13 @@ def notify(url: str, alert: Alert, seconds: float) -> None:
 
     `seconds` bounds each connection and each read, not the whole.
     """
-    from apprise import NotifyFormat, NotifyType
-
-    kinds = {AlertState.ERROR.value: NotifyType.FAILURE, RECOVERED: NotifyType.SUCCESS, TEST: NotifyType.INFO}
     try:
         found = service(url)
     except ConfigError as error:
         raise AlertError(f"the target {error}") from None
+    from apprise import NotifyFormat, NotifyType
+
+    kinds = {AlertState.ERROR.value: NotifyType.FAILURE, RECOVERED: NotifyType.SUCCESS, TEST: NotifyType.INFO}
     found.socket_connect_timeout = min(found.socket_connect_timeout, seconds)
     found.socket_read_timeout = min(found.socket_read_timeout, seconds)
     with hushed() as heard:
