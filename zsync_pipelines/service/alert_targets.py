@@ -112,7 +112,7 @@ def fault(target: str) -> str | None:
     """What is wrong with a target, without its text; None if nothing is, or only its references tell."""
     kind, open_ = kind_of_target(target), bool(references(target))
     try:
-        if kind is UNKNOWN:
+        if kind == UNKNOWN:
             return None if open_ else _no_url(target)
         if kind == WEBHOOK:
             return None if open_ or _has_host(target) else f"is no complete address; {_HOW}"

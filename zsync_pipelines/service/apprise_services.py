@@ -20,10 +20,13 @@ _USUAL = ("https", "mailtos", "slack", "discord", "workflows", "pagerduty", "ops
 def scheme_fault(scheme: str) -> str | None:
     """What is wrong with a scheme, if anything; it is not repeated, since whatever was written may be a secret."""
     manager = _manager()
-    known = [*manager.schemas(), "http", "https"]
-    if scheme in known:
+    known = manager.schemas()
+    if scheme in known and not manager[scheme].enabled:
+        return f"'{scheme}' needs a library that is not installed; see apprise's page on this service"
+    if scheme in known or scheme in ("http", "https"):
         return None
-    return f"has an unknown scheme{near(scheme, known) or ';'} some that are known: {listed(_USUAL)}"
+    hint = near(scheme, [*known, "http", "https"]) or ";"
+    return f"has an unknown scheme{hint} some that are known: {listed(_USUAL)}"
 
 
 def url_fault(url: str) -> str | None:
@@ -55,11 +58,9 @@ def service(url: str) -> NotifyBase:
     with hushed():
         found = Apprise.instantiate(url, asset=asset)
     if found is None:
-        plugin = manager[scheme] if scheme in manager.schemas() else None
-        if plugin is not None and not plugin.enabled:
-            raise ConfigError(f"'{scheme}' needs a library that is not installed; see apprise's page on it")
-        name = f"'{scheme}' " if plugin is not None else ""
-        raise ConfigError(f"is no complete {name}address; see apprise's page on this service for its parts")
+        known = f"'{scheme}' " if scheme in manager.schemas() else ""
+        reason = scheme_fault(scheme) or f"is no complete {known}address; see apprise's page on this service"
+        raise ConfigError(reason)
     return found
 
 

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 
+from zsync_pipelines.domain.alerts import Alert
 from zsync_pipelines.domain.config import Sync
+from zsync_pipelines.domain.run import RunOptions, RunStatus, SyncRun, Trigger
 from zsync_pipelines.errors import ConfigError
+from zsync_pipelines.service import alert_targets as alert_targets_module
 from zsync_pipelines.service.alert_targets import alert_targets, fault, kind_of_target
 from zsync_pipelines.service.apply import apply_paths
 from zsync_pipelines.service.bootstrap import open_zsync
 from zsync_pipelines_tests.config.examples import example, write
+from zsync_pipelines_tests.support.world import START
 
 SLACK = "T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
-WORKFLOW = "https://prod-1.westeurope.logic.azure.com:443/workflows/W1/triggers/manual/paths/invoke?api-version=1&sig=s"
+INVOKE = "/workflows/W1/triggers/manual/paths/invoke?api-version=1&sp=x&sv=1.0&sig=s"
+WORKFLOW = f"https://prod-1.westeurope.logic.azure.com:443{INVOKE}"
+PAGE = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text(encoding="utf-8")
 SECRET = "s3cr3t-planted"
 
 
@@ -28,8 +38,10 @@ SECRET = "s3cr3t-planted"
         ("https://notslack.com/hooks.slack.com", "webhook"),
         (f"https://hooks.slack.com/services/{SLACK}", "slack"),
         ("https://hooks.slack.com/services/${TOKENS}", "slack"),
-        ("https://Discord.com/api/webhooks/1/x", "discord"),
         (WORKFLOW, "workflows"),
+        (f"https://x.01.environment.api.powerplatform.com:443/powerautomate/automations/direct{INVOKE}", "workflows"),
+        ("https://chat.googleapis.com/v1/spaces/S/messages?key=k&token=t", "gchat"),
+        ("https://discord.com/api/webhooks/123456789012345678/abc-DEF_ghi", "discord"),
         (f"slack://{SLACK}/#alerts", "slack"),
         ("mailtos://user:${PASSWORD}@smtp.example.org?to=ops@example.org", "mailtos"),
         ("${HOOK}", "unknown"),
@@ -57,6 +69,7 @@ def test_kinds(target, kind):
         (f"https://hooks.slack.com/services/{SECRET}", "is no complete"),
         ("pagerduty://", "is no complete 'pagerduty' address"),
         ("mqtt://broker.example.org/topic", "'mqtt' needs a library that is not installed"),
+        ("mqtt://${BROKER}/topic", "'mqtt' needs a library that is not installed"),
         ("", "is no URL"),
     ],
 )
@@ -126,3 +139,21 @@ def test_a_fingerprint_knows_a_target_wherever_it_stands_and_not_by_its_text():
     assert [t.place for t in first] == [0, 1], "one that is named twice is one"
     assert {t.written: t.fingerprint for t in first} == {t.written: t.fingerprint for t in second}
     assert all(len(t.fingerprint) == 64 and "https" not in t.fingerprint for t in first)
+
+
+def test_the_page_shows_targets_that_are_understood_and_names_every_service_host():
+    ((block,), hosts) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL), alert_targets_module._SERVICES
+    (sync,) = yaml.safe_load(block)["syncs"].values()
+    assert [kind_of_target(target) for target in sync["alerts"]] == ["webhook", "mailtos", "slack"]
+    assert [fault(target) for target in sync["alerts"]] == [None] * 3
+    assert all(f"`{host}`" in PAGE or f"`*.{host}`" in PAGE for host in hosts)
+
+
+def test_the_page_shows_the_body_as_it_is():
+    (block,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    shown = json.loads(block)
+    run = SyncRun("r", "s", RunStatus.ERROR, Trigger.MANUAL, RunOptions(), None, START)
+    body = Alert.of("a", None, run, None, START).to_json()
+    assert list(shown) == list(body)
+    assert shown["run"].keys() <= body["run"].keys()
+    assert all(re.search(rf"^\| [^|]*`{key}`", PAGE, re.MULTILINE) for key in body)

@@ -160,6 +160,13 @@ def test_runs_that_are_skipped_or_cancelled_change_nothing(zsync, hook):
     assert hook.changes() == [("ok", "error")]
 
 
+def test_a_cancelled_run_hides_no_news_of_the_one_before(zsync, hook):
+    failed = zsync.commit("error")
+    zsync.commit("cancelled")
+    tell(zsync.app, failed)
+    assert hook.changes() == [(None, "error")]
+
+
 def test_a_run_under_way_is_not_told(zsync, hook):
     tell(zsync.app, begin_run(zsync.app, "vip", RunOptions(), Trigger.MANUAL))
     assert (hook.take(), zsync.rows()) == ([], [])
