@@ -68,7 +68,13 @@ def _test(app: Zsync, sync: Sync, target: AlertTarget) -> SentTest:
     failure = try_to_send(target, app.environment, Alert(id_, TEST, sync.id, sync.name, state, state, None, now))
     if failure is None:
         app.alerts.arrived(sync.id, target.fingerprint)
+    return SentTest(target.place, _kind(app, target), failure)
+
+
+def _kind(app: Zsync, target: AlertTarget) -> str:
+    """What kind a target is, once it is resolved and understood: until then its beginning may be anything."""
     try:
-        return SentTest(target.place, kind_of_target(target.resolved(app.environment)), failure)
+        resolved = target.resolved(app.environment)
     except ConfigError:
-        return SentTest(target.place, UNKNOWN, failure)
+        return UNKNOWN
+    return kind_of_target(resolved) if fault(resolved) is None else UNKNOWN

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -95,7 +96,7 @@ def kind_of_target(target: str) -> str:
         return UNKNOWN
     if scheme.lower() not in _WEB:
         return scheme.lower()
-    host = rest.partition("/")[0].rpartition("@")[2].partition(":")[0].lower()
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2].partition(":")[0].lower()
     return next((name for end, name in _SERVICES.items() if f".{host}".endswith(f".{end}")), WEBHOOK)
 
 

@@ -59,6 +59,14 @@ def test_a_test_message_as_text(zsync: Commands, hook: Inbox) -> None:
     assert SECRET not in result.output
 
 
+def test_a_value_that_is_no_target_is_not_shown(zsync: Commands, hook: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WRONG", f"{SECRET}://{SECRET}")
+    alerting(zsync, "${WRONG}")
+    result = zsync("alert-test", "vip")
+    assert result.stdout.splitlines()[1].split()[:3] == ["alerts.0", "unknown", "failed"]
+    assert SECRET not in result.output + zsync("check").output
+
+
 def test_there_is_nobody_to_test(zsync: Commands) -> None:
     alerting(zsync)
     result = zsync("alert-test", "vip")
