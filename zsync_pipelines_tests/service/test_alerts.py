@@ -172,7 +172,6 @@ def test_a_run_under_way_is_not_told(zsync, hook):
     assert (hook.take(), zsync.rows()) == ([], [])
 
 
-@both
 def test_a_target_that_fails_is_told_by_the_next_run_and_the_others_not_twice(zsync, hook, other, caplog):
     zsync.targets("${OTHER}", "${HOOK}")
     zsync.end("ok")
@@ -236,7 +235,6 @@ def test_a_target_that_is_removed_is_forgotten_and_order_does_not_matter(zsync, 
     assert zsync.rows() == []
 
 
-@both
 def test_a_deleted_sync_takes_its_bookkeeping_with_it(zsync, hook):
     zsync.end("error")
     assert len(zsync.rows()) == 1
@@ -275,7 +273,6 @@ alerts.tell(app, app.runs.recent("vip")[0])
 """
 
 
-@both
 def test_a_process_that_dies_between_sending_and_recording_repeats_that_alert_at_most(zsync, hook):
     zsync.end("ok")
     zsync.commit("error")
