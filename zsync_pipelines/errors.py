@@ -13,6 +13,7 @@ ZsyncError
 ├── LeaseHeldError         another run of the sync is under way
 ├── LeaseLostError         this run lost its lease: nothing of it may be committed
 ├── RunCancelledError      an operator asked the run to stop
+├── AlertError             an alert did not arrive; the run it speaks of is not affected
 └── DestinationError       the destination could not serve the run
     ├── CredentialsError   credentials are wrong, expired or lack a permission
     ├── UnreachableError   no connection
@@ -108,6 +109,10 @@ class LeaseLostError(ZsyncError):
 
 class RunCancelledError(ZsyncError):
     """An operator asked the run to stop."""
+
+
+class AlertError(ZsyncError):
+    """An alert did not arrive, or nobody knows whether it did. The text names no address."""
 
 
 class DestinationError(ZsyncError):

@@ -98,18 +98,21 @@ def delete(sync: str, as_json: bool) -> None:
 @click.argument("destination", required=False)
 @json_option
 def check(destination: str | None, as_json: bool) -> None:
-    """Check destinations and sources.
+    """Check destinations, sources and alerts.
 
-    Credentials, permissions and fields of DESTINATION, or of all destinations and of the sources' tables.
+    Credentials, permissions and fields of DESTINATION, or of all destinations; then also the sources' tables and the
+    targets of alerts, to which nothing is sent.
     """
     from zsync_pipelines.cli.render import progress, table
+    from zsync_pipelines.service.alert_checks import check_alerts
     from zsync_pipelines.service.bootstrap import open_zsync
     from zsync_pipelines.service.check import check_destinations, check_sources
 
     app = open_zsync()
     with progress("checking"):
         sources = [] if destination else [("model", name, None, step) for name, step in check_sources(app)]
-        steps = [*sources, *(("destination", *found) for found in check_destinations(app, destination))]
+        alerts = [] if destination else [("sync", name, None, step) for name, step in check_alerts(app)]
+        steps = [*sources, *(("destination", *found) for found in check_destinations(app, destination)), *alerts]
     failed = any(step.status == "failed" for *_, step in steps)
     if as_json:
         names = ("kind", "id", "sync_id", "step", "status", "detail")
@@ -177,3 +180,8 @@ def _print_syncs(summaries: list[SyncSummary]) -> None:
     for sync in summaries:
         if sync.broken:
             say(f"broken: {sync.id}: {sync.broken}", "red")
+        for failed in sync.alert_failures:
+            say(
+                f"alert not sent: {sync.id}: alerts.{failed.target}: {failed.failure} ({moment(failed.failed_at)})",
+                "red",
+            )

@@ -138,7 +138,7 @@ def reference_faults(value: ConfigObject) -> list[Problem]:
     """Problems of environment references in those keys of an object where they are resolved."""
     return [
         problem
-        for name in ("url", "config")
+        for name in ("url", "config", "alerts")
         for problem in malformed(getattr(value, name, None), f"{kind_of(value).value}.{value.id}.{name}")
     ]
 

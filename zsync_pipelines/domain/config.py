@@ -213,7 +213,7 @@ class Sync(_Object):
     timezone: Timezone = "UTC"
     status: SyncStatus = SyncStatus.ACTIVE
     guard: Guard = Guard()
-    alerts: tuple[str, ...] = ()
+    alerts: tuple[str, ...] = Field(default=(), repr=False)  # an address may hold a secret
     max_attempts: int = Field(default=5, ge=1)
     config: Mapping[str, Any] = Field(default_factory=dict)
 

@@ -23,6 +23,7 @@ from zsync_pipelines.domain.config import (
 )
 from zsync_pipelines.domain.schedule import ON_EVALUATION
 from zsync_pipelines.errors import ConfigError, Problem
+from zsync_pipelines.service.alert_targets import check_alert_targets
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.targets import check_mappings, check_settings, check_targets, targets_of
 from zsync_pipelines.store.catalog import LoadedCatalog, body_of
@@ -141,6 +142,7 @@ class _Decision:
             *check_settings(catalog, environment),
             *check_mappings(catalog, environment),
             *check_targets(targets),
+            *check_alert_targets(catalog),
         ]
 
     def _prune_problems(self) -> Iterator[Problem]:
@@ -190,8 +192,6 @@ def _not_acted_upon(value: ConfigObject) -> Iterator[str]:
         yield f"audience '{value.id}': evaluation_schedule has no effect yet; every sync run evaluates it"
     if isinstance(value, Sync) and value.schedule == ON_EVALUATION:
         yield f"sync '{value.id}': schedule on_evaluation has no effect yet; run it by hand or give it a cron"
-    if isinstance(value, Sync) and value.alerts:
-        yield f"sync '{value.id}': alerts have no effect yet; watch the checks in Dagster, or `zsync runs {value.id}`"
 
 
 def _owner(problem: Problem) -> ObjectKey | None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from zsync_pipelines.config.settings import Settings
+from zsync_pipelines.store.alerts import AlertStore
 from zsync_pipelines.store.catalog import CatalogStore
 from zsync_pipelines.store.database import open_database
 from zsync_pipelines.store.ledger import Ledger
@@ -41,6 +42,7 @@ class Zsync:
     ledger: Ledger
     snapshots: SnapshotStore
     storage: Storage
+    alerts: AlertStore
     environment: Mapping[str, str] = field(repr=False)
     clock: Callable[[], datetime] = field(repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
@@ -61,6 +63,7 @@ def open_zsync(env: Mapping[str, str] | None = None) -> Zsync:
         ledger=Ledger(database),
         snapshots=SnapshotStore(database),
         storage=Storage(settings.storage_url),
+        alerts=AlertStore(database),
         environment=environment,
         clock=lambda: datetime.now(UTC),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +10,16 @@ from zsync_pipelines.config.wording import unknown
 from zsync_pipelines.domain.config import Kind, ManagedBy, Sync, SyncStatus
 from zsync_pipelines.domain.run import SyncRun
 from zsync_pipelines.errors import NotFoundError
+from zsync_pipelines.service.alert_targets import AlertFailure, failures_of
 from zsync_pipelines.service.bootstrap import Zsync
+from zsync_pipelines.store.alerts import Told
 from zsync_pipelines.store.catalog import LoadedCatalog
 
 
 @dataclass(frozen=True, slots=True)
 class SyncSummary:
     """A sync as lists show it. `status` is the effective one. `broken` says why it cannot run, where it cannot;
-    what its stored configuration no longer tells is then None."""
+    what its stored configuration no longer tells is then None. `alert_failures`: targets that could not be told."""
 
     id: str
     name: str | None
@@ -30,6 +32,7 @@ class SyncSummary:
     managed_by: ManagedBy
     last_run: SyncRun | None
     broken: str | None
+    alert_failures: tuple[AlertFailure, ...]
 
     def to_json(self) -> dict[str, Any]:
         """As users see it."""
@@ -45,21 +48,22 @@ class SyncSummary:
             "managed_by": self.managed_by.value,
             "last_run": None if self.last_run is None else self.last_run.to_json(),
             "broken": self.broken,
+            "alert_failures": [failure.to_json() for failure in self.alert_failures],
         }
 
 
 def list_syncs(app: Zsync) -> list[SyncSummary]:
     """Every stored sync by id, those that cannot run included."""
     loaded = app.catalog.load()
-    last_runs = app.runs.last_runs()
-    return [_summary(loaded, object_id, last_runs) for kind, object_id in loaded.stored if kind is Kind.SYNC]
+    last_runs, failing = app.runs.last_runs(), app.alerts.failing()
+    return [_summary(loaded, object_id, last_runs, failing) for kind, object_id in loaded.stored if kind is Kind.SYNC]
 
 
 def find_sync(app: Zsync, sync_id: str) -> SyncSummary:
     """One sync; NotFoundError, with near matches, if there is none of that id."""
     loaded = app.catalog.load()
     _require(loaded, Kind.SYNC, sync_id)
-    return _summary(loaded, sync_id, app.runs.last_runs())
+    return _summary(loaded, sync_id, app.runs.last_runs(), app.alerts.failing())
 
 
 def require_destination(app: Zsync, destination_id: str) -> None:
@@ -96,7 +100,9 @@ def _require(loaded: LoadedCatalog, kind: Kind, object_id: str) -> None:
         raise NotFoundError(f"{unknown(kind.singular, object_id, known)}.{gone}")
 
 
-def _summary(loaded: LoadedCatalog, sync_id: str, last_runs: Mapping[str, SyncRun]) -> SyncSummary:
+def _summary(
+    loaded: LoadedCatalog, sync_id: str, last_runs: Mapping[str, SyncRun], failing: Iterable[Told]
+) -> SyncSummary:
     row = loaded.stored[Kind.SYNC, sync_id]
     sync = row.value if isinstance(row.value, Sync) else None
     return SyncSummary(
@@ -111,4 +117,5 @@ def _summary(loaded: LoadedCatalog, sync_id: str, last_runs: Mapping[str, SyncRu
         managed_by=row.managed_by,
         last_run=last_runs.get(sync_id),
         broken=loaded.broken.get((Kind.SYNC, sync_id)),
+        alert_failures=failures_of(sync, failing) if sync else (),
     )

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from zsync_pipelines.domain.run import RunOptions, RunStatus, SyncRun, Trigger
 from zsync_pipelines.errors import DestinationError, LeaseLostError, RunCancelledError, ZsyncError
+from zsync_pipelines.service.alerts import tell
 from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
 from zsync_pipelines.service.conclude import check_fresh, collect_garbage, conclude, run_folder
 from zsync_pipelines.service.deliver import deliver
@@ -123,7 +124,10 @@ def _working(app: Zsync, run: SyncRun) -> Iterator[tuple[SyncSetup, Lease]]:
 
 @contextmanager
 def closing_on_failure(app: Zsync, run: SyncRun) -> Iterator[None]:
-    """Close the run in history when the block fails, whatever the failure; then let the failure go on."""
+    """Close the run in history when the block fails, whatever the failure; then let the failure go on.
+
+    If the block ended the run, with or without success, those whom its alerts concern are told.
+    """
     try:
         yield
     except LeaseLostError:
@@ -132,7 +136,9 @@ def closing_on_failure(app: Zsync, run: SyncRun) -> Iterator[None]:
         current = app.runs.get(run.id)
         if current is not None and not current.status.is_final:
             fail_run(app, run, describe(failure), cancelled=is_cancellation(failure))
+        tell(app, run)
         raise
+    tell(app, run)
 
 
 def describe(failure: BaseException) -> str:

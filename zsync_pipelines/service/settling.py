@@ -8,6 +8,7 @@ from datetime import timedelta
 from zsync_pipelines.domain.delivery import Outcome, Receipt
 from zsync_pipelines.domain.run import SyncRun
 from zsync_pipelines.errors import DestinationError, LeaseHeldError
+from zsync_pipelines.service.alerts import tell
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.conclude import commit_verdicts
 from zsync_pipelines.service.lifecycle import settling
@@ -79,9 +80,12 @@ def settle_pending(app: Zsync, sync_id: str) -> int:
     setup = load_setup(app, sync_id)
     try:
         with settling(app, waiting[0], setup.capabilities.timeout_seconds) as holder:
-            return settle_verdicts(app, setup, holder)
+            judged = settle_verdicts(app, setup, holder)
     except LeaseHeldError:
         return 0
+    if judged:
+        tell(app, waiting[-1])  # what was pending may have been all that kept the sync from being well
+    return judged
 
 
 def _verdicts(app: Zsync, setup: SyncSetup, run: SyncRun, plan: PlanRef) -> dict[int, Receipt]:

@@ -28,6 +28,7 @@ from zsync_pipelines.domain.config import (
     kind_of,
     references_of,
 )
+from zsync_pipelines.store.alerts import forget_sync
 from zsync_pipelines.store.database import writing
 from zsync_pipelines.store.tables import objects, sync_state
 
@@ -137,6 +138,7 @@ class CatalogEdit:
             )
             if kind is Kind.SYNC:
                 self.set_override(object_id, None)
+                forget_sync(self.connection, object_id)
 
     def set_override(self, sync_id: str, status: SyncStatus | None) -> None:
         """Set or end an operator's pause or resume."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -58,6 +58,10 @@ class RunStore:
     def by_dagster_run(self, dagster_run_id: str, sync_id: str) -> SyncRun | None:
         """The sync run that a Dagster run made."""
         return self._first(sync_runs.c.dagster_run_id == dagster_run_id, sync_runs.c.sync_id == sync_id)
+
+    def newest(self, sync_id: str, statuses: Collection[RunStatus]) -> SyncRun | None:
+        """The newest run of a sync that has one of these statuses."""
+        return self._first(sync_runs.c.sync_id == sync_id, sync_runs.c.status.in_([s.value for s in statuses]))
 
     def token(self, run_id: str) -> int:
         """The fencing token under which a run was begun."""

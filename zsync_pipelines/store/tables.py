@@ -1,4 +1,4 @@
-"""Tables of the control database: configuration, runs, the delivery ledger, leases and snapshot pointers.
+"""Tables of the control database: configuration, runs, the delivery ledger, leases, snapshot pointers and alerts.
 
 Times are UTC ISO text with microseconds (`Utc`), so that SQLite and PostgreSQL compare and return them alike.
 """
@@ -123,4 +123,18 @@ rejections = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("first_at", Utc, nullable=False),
     sa.Column("last_at", Utc, nullable=False),
+)
+
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    sa.Column("sync_id", sa.String(63), primary_key=True),
+    sa.Column("target", sa.String(64), primary_key=True, doc="a hash of the target as written, never its text"),
+    sa.Column("state", sa.String(20), doc="what the target was last told; null: nothing yet"),
+    sa.Column("run_id", sa.String(40), doc="of which run it was told"),
+    sa.Column("at", Utc, nullable=False, doc="when it was told, or the row was made"),
+    sa.Column("failure", sa.Text, doc="why the last message did not arrive; null once one did"),
+    sa.Column("failed_at", Utc),
+    sa.Column("claim", sa.String(32), doc="who is sending to the target now"),
+    sa.Column("claim_expires_at", Utc),
 )

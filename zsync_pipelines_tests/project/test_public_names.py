@@ -75,7 +75,7 @@ def test_environment():
 def test_commands():
     assert set(cli.list_commands(None)) >= {
         "demo", "apply", "list", "plan", "run", "runs", "rejections", "explain", "pause", "resume", "cancel", "delete",
-        "check",
+        "check", "alert-test",
     }  # fmt: skip
     run = cli.get_command(None, "run")
     assert {option for parameter in run.params for option in parameter.opts} >= {

@@ -49,6 +49,7 @@ def test_list(app: Zsync) -> None:
         "managed_by": "files",
         "last_run": None,
         "broken": None,
+        "alert_failures": [],
     }
     assert vip.id == "vip"
 

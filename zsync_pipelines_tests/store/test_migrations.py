@@ -1,0 +1,40 @@
+"""Databases of earlier versions are brought up to date, and end as the tables say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+
+from zsync_pipelines.store import database
+from zsync_pipelines.store.database import open_database
+from zsync_pipelines.store.tables import metadata
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'zsync.db'}"
+    return request.getfixturevalue("postgres_url")
+
+
+def test_a_database_of_the_first_version_is_migrated(url):
+    engine = sa.create_engine(url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(sa.text("INSERT INTO sync_state (sync_id, fencing_token) VALUES ('vip', 7)"))
+    assert "alerts" not in sa.inspect(engine).get_table_names()
+    engine.dispose()
+    opened = open_database(url)
+    with opened.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert connection.execute(sa.text("SELECT fencing_token FROM sync_state")).scalar_one() == 7
+    opened.dispose()
