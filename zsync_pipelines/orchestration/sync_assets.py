@@ -13,9 +13,10 @@ from zsync_pipelines.domain.run import RunStatus, SyncRun, Trigger
 from zsync_pipelines.errors import LeaseHeldError, OlderAsOfError, ZsyncError
 from zsync_pipelines.orchestration import metadata
 from zsync_pipelines.orchestration.run_options import RunOptionsResource
+from zsync_pipelines.service.alerts import tell
 from zsync_pipelines.service.bootstrap import Progress, Zsync
 from zsync_pipelines.service.evaluate import evaluate_membership
-from zsync_pipelines.service.lifecycle import skip_run
+from zsync_pipelines.service.lifecycle import fail_to_begin, skip_run
 from zsync_pipelines.service.planning import make_plan
 from zsync_pipelines.service.refs import MembershipRef, PlanRef
 from zsync_pipelines.service.run_sync import check_not_superseded, deliver_step, evaluate_step, plan_step, start
@@ -153,7 +154,11 @@ def _begin(
     begun = app.runs.by_dagster_run(dagster_run_id, sync.id)
     if begun is not None:
         return None if begun.status is RunStatus.SKIPPED else begun
-    setup = load_setup(app, sync.id)
+    try:
+        setup = load_setup(app, sync.id)
+    except ZsyncError as error:
+        tell(app, fail_to_begin(app, sync.id, options, trigger, error, dagster_run_id))
+        raise
     try:
         if trigger is Trigger.SCHEDULE:
             check_not_superseded(app, setup, options)

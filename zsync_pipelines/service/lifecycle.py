@@ -110,18 +110,39 @@ def _await_settling(app: Zsync, sync_id: str) -> None:
 
 def skip_run(app: Zsync, sync_id: str, options: RunOptions, reason: ZsyncError, dagster_run_id: str | None) -> SyncRun:
     """Record that a scheduled run met another one under way, or came after a newer one."""
+    text = f"run {reason.run_id} was under way" if isinstance(reason, LeaseHeldError) else str(reason)
+    return _never_begun(app, sync_id, RunStatus.SKIPPED, options, Trigger.SCHEDULE, text, dagster_run_id)
+
+
+def fail_to_begin(
+    app: Zsync, sync_id: str, options: RunOptions, trigger: Trigger, error: ZsyncError, dagster_run_id: str | None
+) -> SyncRun:
+    """Record a run that could not begin, such as when its configuration cannot be used: nobody may be watching."""
+    return _never_begun(app, sync_id, RunStatus.ERROR, options, trigger, str(error), dagster_run_id)
+
+
+def _never_begun(
+    app: Zsync,
+    sync_id: str,
+    status: RunStatus,
+    options: RunOptions,
+    trigger: Trigger,
+    error: str,
+    dagster_run_id: str | None,
+) -> SyncRun:
+    """A run in history that never held the lease."""
     now = app.clock()
     run = SyncRun(
         id=new_run_id(now),
         sync_id=sync_id,
-        status=RunStatus.SKIPPED,
-        trigger=Trigger.SCHEDULE,
+        status=status,
+        trigger=trigger,
         options=options,
         as_of=options.as_of or now,
         created_at=now,
         started_at=now,
         finished_at=now,
-        error=f"run {reason.run_id} was under way" if isinstance(reason, LeaseHeldError) else str(reason),
+        error=error,
         dagster_run_id=dagster_run_id,
     )
     with writing(app.database) as connection:

@@ -163,6 +163,16 @@ def test_materializing_without_the_delivery_is_a_dry_run(world, instance):
     assert world.held() == {}
 
 
+def test_a_run_that_cannot_begin_is_an_error_in_history_too(world, instance):
+    world.config["destinations"]["table"]["config"]["url"] = "${NOT_SET_ANYWHERE}"
+    world.apply()
+    result = execute(world, instance, tags={"zsync/trigger": "schedule"})
+    assert not result.success
+    (run,) = world.open().runs.recent(SYNC)
+    assert (run.status, run.trigger, run.dagster_run_id) == (RunStatus.ERROR, Trigger.SCHEDULE, result.run_id)
+    assert "NOT_SET_ANYWHERE" in run.error
+
+
 def test_a_delivery_executed_again_later_refuses_its_stale_diff(world, instance):
     """What Dagster's "re-execute from failure" does: the delivery alone, with the references of the parent run."""
     looked = execute(world, instance, selection=["audience_membership", "previous_snapshot", "diff"])
