@@ -16,7 +16,7 @@ from zsync_pipelines.orchestration.build import build_sync, common_definitions
 from zsync_pipelines.orchestration.run_options import run_config
 from zsync_pipelines.orchestration.sync_assets import TRIGGER_TAG
 from zsync_pipelines.service.bootstrap import Zsync, open_zsync
-from zsync_pipelines.service.lifecycle import running
+from zsync_pipelines.service.holding import running
 from zsync_pipelines.service.setup import load_setup
 
 _OWN_INSTANCE = """\

@@ -9,7 +9,8 @@ from zsync_pipelines.errors import LeaseHeldError
 from zsync_pipelines.orchestration.run_options import run_config
 from zsync_pipelines.orchestration.sync_assets import TRIGGER_TAG
 from zsync_pipelines.service.bootstrap import Zsync
-from zsync_pipelines.service.lifecycle import running, skip_run
+from zsync_pipelines.service.holding import running
+from zsync_pipelines.service.lifecycle import skip_run
 
 
 def sync_schedule(app: Zsync, sync: Sync) -> dg.ScheduleDefinition | None:

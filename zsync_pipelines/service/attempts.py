@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from zsync_pipelines.domain.delivery import NEVER_ARRIVED, Batch, Outcome, Receipt
 from zsync_pipelines.domain.destination import Destination, DestinationSettings
 from zsync_pipelines.errors import DestinationError, OutcomeUnknownError, TryAgainError, UnreachableError
-from zsync_pipelines.service.lifecycle import Lease
+from zsync_pipelines.service.holding import Lease
 from zsync_pipelines.service.rate_limit import RateLimiter
 
 

@@ -15,8 +15,8 @@ from zsync_pipelines.engine.parts import Part
 from zsync_pipelines.errors import DestinationError, OutcomeUnknownError
 from zsync_pipelines.service.attempts import Attempts
 from zsync_pipelines.service.bootstrap import Progress, Zsync
+from zsync_pipelines.service.holding import Lease
 from zsync_pipelines.service.journal import Journal
-from zsync_pipelines.service.lifecycle import Lease
 from zsync_pipelines.service.polling import Polling
 from zsync_pipelines.service.rate_limit import RateLimiter
 from zsync_pipelines.service.refs import PlanPart

@@ -12,7 +12,7 @@ from zsync_pipelines.domain.run import SyncRun
 from zsync_pipelines.engine.refusals import RUN_ID, Patience, is_resting
 from zsync_pipelines.errors import NotFoundError
 from zsync_pipelines.service.bootstrap import Zsync
-from zsync_pipelines.service.lifecycle import running
+from zsync_pipelines.service.holding import running
 from zsync_pipelines.service.manage import find_sync
 from zsync_pipelines.service.refusals import rows_of
 from zsync_pipelines.store.frames import FrameFile

@@ -1,27 +1,17 @@
-"""How a run begins and ends without delivering: its lease, its heartbeat, and its row in history."""
+"""How a run begins, and how it ends without delivering: its row in history."""
 
 from __future__ import annotations
 
 import secrets
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
-import sqlalchemy as sa
-
 from zsync_pipelines.domain.run import RunOptions, RunStatus, SyncRun, Trigger
-from zsync_pipelines.errors import LeaseHeldError, LeaseLostError, RunCancelledError, StorageError, ZsyncError
+from zsync_pipelines.errors import LeaseHeldError, ZsyncError
 from zsync_pipelines.service.bootstrap import Zsync
+from zsync_pipelines.service.holding import await_settling, lease_seconds
 from zsync_pipelines.store import leases
 from zsync_pipelines.store.database import writing
-
-_PAUSE_SLICE_SECONDS = 1.0
-_SETTLING_SECONDS = 120
-_CANCEL_LOOK_SECONDS = 0.5
-"""How old a look at whether the run was cancelled may be."""
 
 
 def new_run_id(now: datetime) -> str:
@@ -62,50 +52,11 @@ def begin_run(
         started_at=now,
         dagster_run_id=dagster_run_id,
     )
-    _await_settling(app, sync_id)
+    await_settling(app, sync_id)
     with writing(app.database) as connection:
         token = leases.acquire(connection, sync_id, run.id, lease_seconds(timeout_seconds))
         app.runs.insert(connection, run, token)
     return run
-
-
-def running(app: Zsync, sync_id: str) -> str | None:
-    """The id of the run of a sync that is under way, if any."""
-    holder = _holder(app, sync_id)
-    return None if holder is None or holder.status.is_final else holder.id
-
-
-@contextmanager
-def settling(app: Zsync, run: SyncRun, timeout_seconds: float) -> Iterator[SyncRun]:
-    """Hold the sync's lease for a run that is over, to credit it with verdicts.
-
-    LeaseHeldError if a run is under way.
-    """
-    seconds = lease_seconds(timeout_seconds)
-    with writing(app.database) as connection:
-        token = leases.acquire(connection, run.sync_id, run.id, seconds)
-        app.runs.set_token(connection, run.id, token)
-    try:
-        with holding(app, run, timeout_seconds):
-            yield run
-    finally:
-        with writing(app.database) as connection:
-            leases.release(connection, run.sync_id, token)
-
-
-def _holder(app: Zsync, sync_id: str) -> SyncRun | None:
-    with app.database.connect() as connection:
-        run_id = leases.holder(connection, sync_id)
-    return None if run_id is None else app.runs.get(run_id)
-
-
-def _await_settling(app: Zsync, sync_id: str) -> None:
-    """Verdicts of a run that is over are settled in moments: wait for that, rather than to be refused."""
-    for _ in range(_SETTLING_SECONDS):
-        holder = _holder(app, sync_id)
-        if holder is None or not holder.status.is_final:
-            return
-        app.sleep(1.0)
 
 
 def skip_run(app: Zsync, sync_id: str, options: RunOptions, reason: ZsyncError, dagster_run_id: str | None) -> SyncRun:
@@ -158,90 +109,3 @@ def fail_run(app: Zsync, run: SyncRun, error: str, *, cancelled: bool = False) -
         leases.release(connection, run.sync_id, app.runs.token(run.id))
         app.runs.update(connection, ended)
     return ended
-
-
-def lease_seconds(timeout_seconds: float) -> float:
-    """How long a lease lasts: so long that its holder may stop sending one request's time-out before its end."""
-    return max(leases.LEASE_SECONDS, 2 * timeout_seconds)
-
-
-@dataclass
-class Lease:
-    """A run's hold on its sync, renewed by a thread while the block of `holding` lasts.
-
-    A holder that was not renewed stops sending one time-out before the lease's end, so that whatever it sent is over
-    when a successor begins.
-    """
-
-    app: Zsync
-    run: SyncRun
-    token: int
-    timeout_seconds: float
-    _renewed: float = field(default_factory=time.monotonic)
-    _looked: float = float("-inf")
-    _lost: LeaseLostError | None = None
-    _abandoned: bool = False
-
-    def abandon(self) -> None:
-        """Have whoever checks next stop: the run is ending, with requests under way."""
-        self._abandoned = True
-
-    def check(self) -> None:
-        """Call before sending: LeaseLostError if the lease is gone, RunCancelledError if asked to stop."""
-        if self._lost is not None:
-            raise self._lost
-        if self._abandoned:
-            raise RunCancelledError(f"run {self.run.id} is being stopped")
-        now = time.monotonic()
-        if now - self._renewed > lease_seconds(self.timeout_seconds) - self.timeout_seconds:
-            self.renew()
-        if now - self._looked >= _CANCEL_LOOK_SECONDS:
-            if self.app.runs.cancel_requested(self.run.id):
-                raise RunCancelledError(f"run {self.run.id} was cancelled")
-            self._looked = now
-
-    def pause(self, seconds: float) -> None:
-        """Wait, in slices so short that a cancelled or superseded run notices."""
-        while seconds > 0:
-            self.check()
-            self.app.sleep(min(seconds, _PAUSE_SLICE_SECONDS))
-            seconds -= _PAUSE_SLICE_SECONDS
-        self.check()
-
-    def renew(self) -> None:
-        """Extend the lease now; LeaseLostError if another run took it over."""
-        started = time.monotonic()
-        try:
-            leases.renew(self.app.database, self.run.sync_id, self.token, lease_seconds(self.timeout_seconds))
-        except LeaseLostError as error:
-            self._lost = error
-            raise
-        self._renewed = started
-
-
-@contextmanager
-def holding(app: Zsync, run: SyncRun, timeout_seconds: float = 30.0) -> Iterator[Lease]:
-    """Keep the run's lease while the block lasts; LeaseLostError at once if it is no longer the run's.
-
-    `timeout_seconds`: how long one request to the destination takes at most.
-    """
-    lease = Lease(app, run, app.runs.token(run.id), timeout_seconds)
-    lease.renew()
-    stop = threading.Event()
-
-    def beat() -> None:
-        while not stop.wait(leases.RENEW_SECONDS):
-            try:
-                lease.renew()
-            except LeaseLostError:
-                return
-            except (sa.exc.SQLAlchemyError, StorageError):
-                continue  # the database may come back before the lease runs out; `check` decides
-
-    thread = threading.Thread(target=beat, name=f"lease-{run.sync_id}", daemon=True)
-    thread.start()
-    try:
-        yield lease
-    finally:
-        stop.set()
-        thread.join()

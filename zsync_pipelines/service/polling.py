@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from zsync_pipelines.domain.delivery import Outcome, Receipt
 from zsync_pipelines.errors import OutcomeUnknownError, TryAgainError, UnreachableError
 from zsync_pipelines.service.bootstrap import Progress
+from zsync_pipelines.service.holding import Lease
 from zsync_pipelines.service.journal import Journal
-from zsync_pipelines.service.lifecycle import Lease
 from zsync_pipelines.service.refs import PlanPart
 from zsync_pipelines.service.sending import Delivery, answer_of, read_batch
 from zsync_pipelines.store.frames import FrameFile

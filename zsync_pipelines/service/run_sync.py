@@ -17,7 +17,8 @@ from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
 from zsync_pipelines.service.conclude import check_fresh, collect_garbage, conclude, run_folder
 from zsync_pipelines.service.deliver import deliver
 from zsync_pipelines.service.evaluate import evaluate_membership
-from zsync_pipelines.service.lifecycle import Lease, begin_run, fail_run, holding
+from zsync_pipelines.service.holding import Lease, holding
+from zsync_pipelines.service.lifecycle import begin_run, fail_run
 from zsync_pipelines.service.next_snapshot import holdings
 from zsync_pipelines.service.plan_checks import check_as_of
 from zsync_pipelines.service.planning import make_plan, sync_shape

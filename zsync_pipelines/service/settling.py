@@ -11,7 +11,7 @@ from zsync_pipelines.errors import DestinationError, LeaseHeldError
 from zsync_pipelines.service.alerts import tell
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.conclude import commit_verdicts
-from zsync_pipelines.service.lifecycle import settling
+from zsync_pipelines.service.holding import settling
 from zsync_pipelines.service.polling import poll_all
 from zsync_pipelines.service.refs import PlanRef
 from zsync_pipelines.service.sending import Delivery, read_batch
