@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from zsync_pipelines.domain.delivery import Op
@@ -71,17 +72,24 @@ class FieldType(StrEnum):
 class FieldSpec:
     """What one destination field takes; `None` means no limit. Values beyond it make a member invalid.
 
-    `types`: families of values that are taken (empty: all). `max_length`: in characters. `minimum`, `maximum`: of
-    numbers, inclusive. `finite`: NaN and infinities are not taken. `allows_nul`: the character U+0000 is taken.
+    `types`: families of values that are taken (empty: all). `max_length`: in characters; `max_bytes`: in bytes of
+    UTF-8. `minimum`, `maximum`: of numbers, inclusive. `earliest`, `latest`: of dates and timestamps, inclusive,
+    without a zone (UTC where values have one). `finite`: NaN and infinities are not taken. `allows_nul`: the character
+    U+0000 is taken. `trailing_spaces`: text may end in a space. `choices`: the only texts that are taken.
     """
 
     types: frozenset[FieldType] = frozenset()
     nullable: bool = True
     max_length: int | None = None
+    max_bytes: int | None = None
     minimum: int | float | None = None
     maximum: int | float | None = None
+    earliest: datetime | None = None
+    latest: datetime | None = None
     finite: bool = False
     allows_nul: bool = True
+    trailing_spaces: bool = True
+    choices: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
