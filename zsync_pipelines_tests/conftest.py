@@ -1,4 +1,4 @@
-"""Fixtures that many tests share: a real PostgreSQL server of the session's own, a fresh database per test."""
+"""Fixtures that many tests share: real PostgreSQL and MySQL servers of the session's own, a fresh database per test."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 import sqlalchemy as sa
+
+from zsync_pipelines_tests.support import mysql_server as mysql
 
 _numbers = itertools.count()
 
@@ -50,3 +52,27 @@ def postgres_url(postgres_server: sa.URL) -> Iterator[str]:
     with admin.connect() as connection:
         connection.execute(sa.text(f'DROP DATABASE "{name}" WITH (FORCE)'))
     admin.dispose()
+
+
+@pytest.fixture(scope="session")
+def mysql_server() -> Iterator[sa.URL]:
+    """Start MySQL or MariaDB; stop it at the end of the session."""
+    program = mysql.program()
+    if program is None:
+        pytest.skip("no MySQL or MariaDB server is installed (mariadbd or mysqld); on Debian: mariadb-server-core")
+    with mysql.running(program) as url:
+        yield url
+
+
+@pytest.fixture
+def mysql_url(mysql_server: sa.URL) -> Iterator[str]:
+    """The URL of a database made for this test; those that the test makes go with it."""
+    name = f"t{next(_numbers)}"
+    admin = sa.create_engine(mysql_server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with admin.connect() as connection:
+        before = set(connection.scalars(sa.text("SHOW DATABASES")))
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    yield mysql_server.set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        for made in set(connection.scalars(sa.text("SHOW DATABASES"))) - before:
+            connection.execute(sa.text(f"DROP DATABASE `{made}`"))

@@ -1,10 +1,11 @@
-"""One destination per case, and a PostgreSQL database that the whole module shares."""
+"""One destination per case, and databases of PostgreSQL and MySQL that the whole module shares."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+import sqlalchemy as sa
 
 from zsync_pipelines_tests.conformance.cases import CASES, Case, Place
 from zsync_pipelines_tests.support.memory import MemoryStore, memory_stores
@@ -19,6 +20,16 @@ def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cas
     return found
 
 
+@pytest.fixture(scope="module")
+def mysql_database(mysql_server: sa.URL) -> Iterator[str]:
+    admin = sa.create_engine(mysql_server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with admin.connect() as connection:
+        connection.execute(sa.text("CREATE DATABASE conformance"))
+    yield mysql_server.set(database="conformance").render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.execute(sa.text("DROP DATABASE conformance"))
+
+
 @pytest.fixture
 def hook() -> Iterator[Receiver]:
     with receiver() as found:
@@ -31,4 +42,7 @@ def place(request: pytest.FixtureRequest, tmp_path) -> Place:
         url = request.getfixturevalue("postgres_server")
         return url.render_as_string(hide_password=False)
 
-    return Place(tmp_path, postgres, lambda: request.getfixturevalue("hook"))
+    def mysql() -> str:
+        return request.getfixturevalue("mysql_database")
+
+    return Place(tmp_path, postgres, mysql, lambda: request.getfixturevalue("hook"))
