@@ -64,7 +64,7 @@ def _is_mariadb(server: str) -> bool:
 
 
 def _options(server: str, folder: Path) -> list[str]:
-    options = ["--no-defaults", f"--datadir={folder}/data", *_LIGHT]
+    options = ["--no-defaults", f"--datadir={folder}/data", "--character-set-server=utf8mb4", *_LIGHT]
     if os.geteuid() == 0:
         options.append("--user=root")
     if not _is_mariadb(server):

@@ -96,6 +96,8 @@ class MySQLBackend(MySQLConnection):
         return granted(self._grants(), "CREATE", schema)
 
     def can_stage(self) -> bool:
+        self.begin()  # tells whether the server takes writes at all
+        self.rollback()
         return granted(self._grants(), "CREATE TEMPORARY TABLES", self.url.database or "")
 
     def _grants(self) -> list[str]:

@@ -96,13 +96,13 @@ def column_of(
     return Column(name, native, family, spec, not nullable and not filled, computed, collation)
 
 
-def float_limit(native: str, *, scale: int | None) -> float | None:
+def float_limit(native: str, *, scale: int | None) -> int | float | None:
     """How far a floating-point column holds whole numbers (scale None) or decimals of a scale as they are; None for
     columns of other types."""
     base = re.split(r"[ (]", native.lower(), maxsplit=1)[0]
     if base not in _FLOAT_DIGITS:
         return None
-    return float(_FLOAT_WHOLE[base]) if scale is None else 10.0 ** (_FLOAT_DIGITS[base] - scale)
+    return _FLOAT_WHOLE[base] if scale is None else 10.0 ** (_FLOAT_DIGITS[base] - scale)
 
 
 def _numbers(native: str, base: str, precision: int | None, scale: int | None) -> tuple[FieldType | None, FieldSpec]:
