@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 _PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/usr/libexec"))
 _SECONDS = 60
-_BOOTSTRAP = ("mysql_system_tables.sql", "mysql_performance_tables.sql", "mysql_system_tables_data.sql")
+_BOOTSTRAP = ("{}_system_tables.sql", "{}_performance_tables.sql", "{}_system_tables_data.sql")
 _LIGHT = ["--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=0", "--performance-schema=OFF"]
 """Tests need no durable data, and little memory."""
 
@@ -79,8 +79,7 @@ def _make_data(server: str, folder: Path, options: list[str]) -> None:
         return
     (folder / "data").mkdir()
     texts = ["create database mysql;\nuse mysql;\nset @auth_root_socket = NULL;\n"]
-    share = next(place for place in _shares(server) if (place / _BOOTSTRAP[0]).is_file())
-    texts += [(share / name).read_text() for name in _BOOTSTRAP]
+    texts += [file.read_text() for file in _bootstrap(server)]
     subprocess.run(
         [server, *options, "--bootstrap", "--log-warnings=0"],
         input="".join(texts).encode(),
@@ -89,9 +88,15 @@ def _make_data(server: str, folder: Path, options: list[str]) -> None:
     )
 
 
-def _shares(server: str) -> list[Path]:
-    base = Path(server).resolve().parents[1]
-    return [base / "share" / name for name in ("mysql", "mariadb", "")]
+def _bootstrap(server: str) -> list[Path]:
+    """MariaDB's own statements for its system tables, whose folder and names depend on its version."""
+    share = Path(server).resolve().parents[1] / "share"
+    for folder in (share / "mariadb", share / "mysql", share):
+        for prefix in ("mariadb", "mysql"):
+            files = [folder / name.format(prefix) for name in _BOOTSTRAP]
+            if all(file.is_file() for file in files):
+                return files
+    raise RuntimeError(f"MariaDB's system tables are not described below {share}")
 
 
 def _make_administrator(process: subprocess.Popen[bytes], folder: Path) -> None:

@@ -20,24 +20,29 @@ class Proxy:
 
     def carry(self, client: socket.socket, server: socket.socket) -> None:
         self.sockets += [client, server]
-        threading.Thread(target=self._answers, args=(server, client), daemon=True).start()
+        muted = threading.Event()
+        answering = threading.Thread(target=_answers, args=(server, client, muted), daemon=True)
+        answering.start()
         with suppress(OSError):
             while data := client.recv(65_536):
                 if self.lose is not None and self.lose in data:
                     self.lose = None
+                    muted.set()
                     if self.deliver:
                         _hang_up(client)
                         server.sendall(data)
-                        server.recv(65_536)
+                        answering.join(10)
                     break
                 server.sendall(data)
         _hang_up(client, server)
 
-    def _answers(self, server: socket.socket, client: socket.socket) -> None:
-        with suppress(OSError):
-            while data := server.recv(65_536):
-                client.sendall(data)
-        _hang_up(client)
+
+def _answers(server: socket.socket, client: socket.socket, muted: threading.Event) -> None:
+    """Pass answers on until one comes that is to be lost."""
+    with suppress(OSError):
+        while (data := server.recv(65_536)) and not muted.is_set():
+            client.sendall(data)
+    _hang_up(client)
 
 
 @contextmanager
