@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import traceback
 from contextlib import contextmanager
@@ -471,6 +472,28 @@ def test_one_table_is_one_target_however_it_is_named():
     ]
     assert one not in others
     assert target("mysql://me:${PASSWORD}@db.example.org/crm") == one
+
+
+@pytest.mark.parametrize("driver", ["mysql", "mariadb", "mysql+mysqldb", "mariadb+mariadbconnector"])
+def test_any_name_of_a_driver_will_do(mysql_table, driver):
+    table = mysql_table
+    url = sa.make_url(table.config["url"]).set(drivername=driver)
+    ((socket,),) = table.sql("SELECT @@socket")
+    for one in (url, url.set(host=None, port=None).update_query_dict({"unix_socket": socket, "charset": "utf8"})):
+        destination = connector("sql")(parse(url=one.render_as_string(hide_password=False)))
+        assert next(iter(destination.check())).name == "connect"
+        destination.close()
+    table.config["url"] = url.render_as_string(hide_password=False)
+    table.run((Op.ADD, ABC))
+
+
+def test_a_driver_that_is_not_installed(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("zsync_pipelines.destinations.sql.mysql")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pymysql", None)
+    for backend in ("mysql", "mariadb"):
+        with pytest.raises(ConfigError, match=r"pip install 'zsync-pipelines\[mysql\]'"):
+            connector("sql")(parse(url=f"{backend}://db.invalid/crm"))
 
 
 def test_an_url_without_a_database_is_refused():

@@ -25,6 +25,7 @@ COLLATIONS = [
     "CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci",
     "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
     "CHARACTER SET latin1",
+    "",  # the server's own
 ]
 
 
