@@ -423,6 +423,13 @@ def test_rights_that_come_with_a_role(mysql_table):
         (["GRANT ALL PRIVILEGES ON *.* TO `a`@`%`", "REVOKE CREATE ON `crm`.* FROM `a`@`%`"], "CREATE", "crm", None, 0),
         (["GRANT ALL PRIVILEGES ON *.* TO `a`@`%`", "REVOKE CREATE ON `x`.* FROM `a`@`%`"], "CREATE", "crm", None, 1),
         (["GRANT SELECT ON `we``ird.`.* TO `a`@`%`"], "SELECT", "we`ird.", "t", True),
+        (
+            ["grant select, create on `crm`.* to `a`@`%`", "revoke create on `x`.* from `a`@`%`"],
+            "CREATE",
+            "crm",
+            None,
+            1,
+        ),
         (["GRANT `writers`@`%` TO `a`@`%`"], "SELECT", "crm", "t", False),
     ],
 )

@@ -89,22 +89,22 @@ class MySQLBackend(MySQLConnection):
         return any(self.fold_table(name) == self.fold_table(schema) for (name,) in found)
 
     def missing_rights(self, place: Place, rights: Sequence[str]) -> list[str]:
-        grants = self._grants()
-        return [right for right in rights if not granted(grants, right, place.schema, place.name)]
+        grants, schema, name = self._grants(), self.fold_table(place.schema), self.fold_table(place.name)
+        return [right for right in rights if not granted(grants, right, schema, name)]
 
     def can_create(self, schema: str) -> bool:
-        return granted(self._grants(), "CREATE", schema)
+        return granted(self._grants(), "CREATE", self.fold_table(schema))
 
     def can_stage(self) -> bool:
         self.begin()  # tells whether the server takes writes at all
         self.rollback()
-        return granted(self._grants(), "CREATE TEMPORARY TABLES", self.url.database or "")
+        return granted(self._grants(), "CREATE TEMPORARY TABLES", self.fold_table(self.url.database or ""))
 
     def _grants(self) -> list[str]:
         roles = self.execute("SELECT CURRENT_ROLE()")[0][0]
         # MariaDB shows those of the role by itself, and has no USING.
         using = "" if self._server.is_mariadb or roles in (None, "NONE") else f" FOR CURRENT_USER() USING {roles}"
-        return [line for (line,) in self.execute(f"SHOW GRANTS{using}")]
+        return [self.fold_table(line) for (line,) in self.execute(f"SHOW GRANTS{using}")]
 
     def quote(self, name: str) -> str:
         return "`" + name.replace("`", "``") + "`"

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 _NAME = r"(?:`(?:[^`]|``)*`|\"(?:[^\"]|\"\")*\"|\*)"
 _LINE = re.compile(
-    rf"^(?P<verb>GRANT|REVOKE) (?P<rights>.+?) ON (?:TABLE )?(?P<schema>{_NAME})\.(?P<table>{_NAME}) (?:TO|FROM) "
+    rf"^(?P<verb>GRANT|REVOKE) (?P<rights>.+?) ON (?:TABLE )?(?P<schema>{_NAME})\.(?P<table>{_NAME}) (?:TO|FROM) ",
+    re.IGNORECASE,
 )
 _COLUMNS = re.compile(r"\([^)]*\)")
 _ALL = ("ALL", "ALL PRIVILEGES")
@@ -16,7 +17,8 @@ _WILDCARDS = {"%": ".*", "_": "."}
 
 def granted(lines: Iterable[str], right: str, schema: str, table: str | None = None) -> bool:
     """Whether the lines grant a right on a table, or (without a table) on a schema. A right on some columns counts: the
-    database judges which. A REVOKE line takes back, from one schema, what is granted on all."""
+    database judges which. A REVOKE line takes back, from one schema, what is granted on all. Names are compared as they
+    are written: where their case does not matter, lines and names come in lower case."""
     found = False
     for line in lines:
         match = _LINE.match(line)
@@ -24,7 +26,7 @@ def granted(lines: Iterable[str], right: str, schema: str, table: str | None = N
             continue
         if _unquoted(match["table"]) not in ("*", table):
             continue
-        if match["verb"] == "REVOKE":
+        if match["verb"].upper() == "REVOKE":
             return False
         found = True
     return found
