@@ -88,8 +88,7 @@ def test_an_answer_to_a_commit_that_is_lost_on_the_way(mysql_table, applied):
     table = mysql_table
     url = sa.make_url(table.config["url"])
     with proxy(url.host, url.port) as between:
-        through = url.set(port=between.port).update_query_dict({"ssl_disabled": "true"})
-        table.config["url"] = through.render_as_string(hide_password=False)
+        table.config["url"] = url.set(port=between.port).render_as_string(hide_password=False)
         destination = table.open()
         batch = table.batch(Op.ADD, ABC)
         between.deliver, between.lose = applied, b"COMMIT"
@@ -109,8 +108,7 @@ def test_a_server_that_hangs_up_amid_the_rows(mysql_table):
     table = mysql_table
     url = sa.make_url(table.config["url"])
     with proxy(url.host, url.port) as between:
-        through = url.set(port=between.port).update_query_dict({"ssl_disabled": "true"})
-        table.config["url"] = through.render_as_string(hide_password=False)
+        table.config["url"] = url.set(port=between.port).render_as_string(hide_password=False)
         destination = table.open()
         batch = table.batch(Op.UPDATE, ABC)
         between.deliver, between.lose = True, b"INSERT INTO zsync_staged_rows"
@@ -484,7 +482,7 @@ def test_one_table_is_one_target_however_it_is_named():
 @pytest.mark.parametrize("driver", ["mysql", "mariadb", "mysql+mysqldb", "mariadb+mariadbconnector"])
 def test_any_name_of_a_driver_will_do(mysql_table, driver):
     table = mysql_table
-    url = sa.make_url(table.config["url"]).set(drivername=driver)
+    url = sa.make_url(table.config["url"]).set(drivername=driver, query={})  # with TLS where the server has it
     ((socket,),) = table.sql("SELECT @@socket")
     for one in (url, url.set(host=None, port=None).update_query_dict({"unix_socket": socket, "charset": "utf8"})):
         destination = connector("sql")(parse(url=one.render_as_string(hide_password=False)))
@@ -517,7 +515,7 @@ def test_options_that_are_not_known_or_not_readable(option):
 
 
 def test_a_certificate_that_is_not_there(mysql_table):
-    url = sa.make_url(mysql_table.config["url"]).update_query_dict({"ssl_ca": "/nowhere/ca.pem"})
+    url = sa.make_url(mysql_table.config["url"]).set(query={"ssl_ca": "/nowhere/ca.pem"})
     mysql_table.config["url"] = url.render_as_string(hide_password=False)
     with pytest.raises(UnreachableError):
         mysql_table.open()

@@ -48,7 +48,7 @@ def mysql_connection(url: str) -> pymysql.Connection[Any]:
     """A plain connection, with names in double quotes and times in UTC."""
     parts = sa.make_url(url).translate_connect_args(username="user")
     start = "SET sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES'), time_zone = '+00:00'"
-    return pymysql.connect(**parts, autocommit=True, init_command=start)
+    return pymysql.connect(**parts, autocommit=True, init_command=start, ssl_disabled=True)
 
 
 def read_mysql(url: str, table: str, payload: pa.Schema, where: str = "1=1") -> Held:
