@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint soak bench dev clean
+.PHONY: demo test lint soak bench dev mysql clean
 
 demo: $(STAMP)  ## install, then run the main job on real data
 	$(BIN)/zsync demo
 
-test: $(STAMP)  ## install, then run the tests
+test: $(STAMP) mysql  ## install, then run the tests
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not soak"
 
 lint: $(STAMP)  ## style, format and types
@@ -17,7 +17,7 @@ lint: $(STAMP)  ## style, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-soak: $(STAMP)  ## what takes longer than CI may
+soak: $(STAMP) mysql  ## what takes longer than CI may
 	HYPOTHESIS_PROFILE=soak $(BIN)/pytest -q -n 2 --dist loadfile
 
 bench: $(STAMP)  ## measurements, as ratios within one run
@@ -25,6 +25,18 @@ bench: $(STAMP)  ## measurements, as ratios within one run
 
 dev: $(STAMP)  ## Dagster's UI, schedules and sensors
 	$(BIN)/dagster dev
+
+mysql:  ## a MariaDB server for the tests, where none is installed and this is root on Debian (no service is started)
+	@for server in mariadbd mysqld /usr/sbin/mariadbd /usr/sbin/mysqld; do \
+		if command -v $$server >/dev/null; then exit 0; fi; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		export DEBIAN_FRONTEND=noninteractive; \
+		{ apt-get update -qq; apt-get install -qq -y --no-install-recommends mariadb-server-core; } >/dev/null 2>&1 || \
+			echo "MariaDB could not be installed: its tests are skipped"; \
+	else \
+		echo "no MySQL or MariaDB server is installed: its tests are skipped"; \
+	fi
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from zsync_pipelines.destinations.places import object_store
+from zsync_pipelines_tests.support import mysql_server as mysql
 from zsync_pipelines_tests.support.object_server import ObjectServer, object_server
 from zsync_pipelines_tests.support.sftp_server import SftpServer, sftp_server
 
@@ -77,3 +78,27 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     backoff = {"init_backoff": datetime.timedelta(milliseconds=5), "max_backoff": datetime.timedelta(milliseconds=20)}
     retry = {"max_retries": 2, "retry_timeout": datetime.timedelta(seconds=5), "backoff": {**backoff, "base": 2}}
     monkeypatch.setattr(object_store, "RETRY", retry)
+
+
+@pytest.fixture(scope="session")
+def mysql_server() -> Iterator[sa.URL]:
+    """Start MySQL or MariaDB; stop it at the end of the session."""
+    program = mysql.program()
+    if program is None:
+        pytest.skip("no MySQL or MariaDB server is installed (mariadbd or mysqld); on Debian: mariadb-server-core")
+    with mysql.running(program) as url:
+        yield url
+
+
+@pytest.fixture
+def mysql_url(mysql_server: sa.URL) -> Iterator[str]:
+    """The URL of a database made for this test; those that the test makes go with it."""
+    name = f"t{next(_numbers)}"
+    admin = sa.create_engine(mysql_server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with admin.connect() as connection:
+        before = set(connection.scalars(sa.text("SHOW DATABASES")))
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    yield mysql_server.set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        for made in set(connection.scalars(sa.text("SHOW DATABASES"))) - before:
+            connection.execute(sa.text(f"DROP DATABASE `{made}`"))

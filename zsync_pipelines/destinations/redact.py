@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 import sqlalchemy as sa
 
 _USER_INFO = re.compile(r"(?<=://)[^?#]*@")
-_SECRET_OPTIONS = ("password", "token", "secret", "key")
+_SECRET_OPTIONS = ("passw", "token", "secret", "key")
 
 
 def secrets_of(url: sa.URL) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -72,8 +73,10 @@ class Normaliser:
 class FieldSpec:
     """What one destination field takes; `None` means no limit. Values beyond it make a member invalid.
 
-    `types`: families of values that are taken (empty: all). `max_length`: in characters. `minimum`, `maximum`: of
-    numbers, inclusive. `finite`: NaN and infinities are not taken. `allows_nul`: the character U+0000 is taken.
+    `types`: families of values that are taken (empty: all). `max_length`: in characters; `max_bytes`: in bytes of
+    UTF-8. `minimum`, `maximum`: of numbers, inclusive. `earliest`, `latest`: of dates and timestamps, inclusive,
+    without a zone (UTC where values have one). `finite`: NaN and infinities are not taken. `allows_nul`: the character
+    U+0000 is taken. `trailing_spaces`: text may end in a space. `choices`: the only texts that are taken.
     `normalise`, then `hashed` (SHA-256 in lower-case hex) are applied by the framework before anything is compared,
     stored or sent. `identifier`: one of the fields that the destination knows a member by (`Identity.IDENTIFIERS`).
     """
@@ -81,10 +84,15 @@ class FieldSpec:
     types: frozenset[FieldType] = frozenset()
     nullable: bool = True
     max_length: int | None = None
+    max_bytes: int | None = None
     minimum: int | float | None = None
     maximum: int | float | None = None
+    earliest: datetime | None = None
+    latest: datetime | None = None
     finite: bool = False
     allows_nul: bool = True
+    trailing_spaces: bool = True
+    choices: frozenset[str] | None = None
     normalise: Normaliser | None = None
     hashed: bool = False
     identifier: bool = False

@@ -118,6 +118,8 @@ def _tests(value: pl.Expr, dtype: pl.DataType, spec: FieldSpec) -> list[tuple[st
         tests += _text_tests(value, spec)
     if kind in (FieldType.INTEGER, FieldType.FLOAT, FieldType.DECIMAL):
         tests += _range_tests(value, spec)
+    if kind in (FieldType.DATE, FieldType.TIMESTAMP):
+        tests += _time_tests(value, dtype, spec)
     if kind is FieldType.FLOAT and spec.finite:
         tests.append(("NaN or infinite, and the field takes finite numbers", ~value.is_finite()))
     return tests
@@ -128,6 +130,13 @@ def _text_tests(value: pl.Expr, spec: FieldSpec) -> list[tuple[str, pl.Expr]]:
     if spec.max_length is not None:
         reason = f"longer than the {spec.max_length} characters that the field takes"
         tests.append((reason, value.str.len_chars() > spec.max_length))
+    if spec.max_bytes is not None:
+        reason = f"longer than the {spec.max_bytes} bytes of UTF-8 that the field takes"
+        tests.append((reason, value.str.len_bytes() > spec.max_bytes))
+    if not spec.trailing_spaces:
+        tests.append(("text that ends in a space, which the field does not keep", value.str.ends_with(" ")))
+    if spec.choices is not None:
+        tests.append(("not one of the values that the field takes", ~value.is_in(sorted(spec.choices))))
     if not spec.allows_nul:
         tests.append(
             (
@@ -144,4 +153,15 @@ def _range_tests(value: pl.Expr, spec: FieldSpec) -> list[tuple[str, pl.Expr]]:
         tests.append((f"below {spec.minimum}, the least that the field takes", value < spec.minimum))
     if spec.maximum is not None:
         tests.append((f"above {spec.maximum}, the most that the field takes", value > spec.maximum))
+    return tests
+
+
+def _time_tests(value: pl.Expr, dtype: pl.DataType, spec: FieldSpec) -> list[tuple[str, pl.Expr]]:
+    # Milliseconds hold every date that polars has; microseconds do not.
+    moment = value.dt.replace_time_zone(None) if isinstance(dtype, pl.Datetime) else value.cast(pl.Datetime("ms"))
+    tests = []
+    if spec.earliest is not None:
+        tests.append((f"before {spec.earliest}, the earliest that the field takes", moment < spec.earliest))
+    if spec.latest is not None:
+        tests.append((f"after {spec.latest}, the latest that the field takes", moment > spec.latest))
     return tests

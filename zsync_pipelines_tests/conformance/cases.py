@@ -23,11 +23,12 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Place:
-    """Where a test may put things: its own folder, and, on demand, a PostgreSQL database (its URL), a receiver of
-    webhooks, an object store and an SFTP server."""
+    """Where a test may put things: its own folder, and, on demand, a database of PostgreSQL or MySQL (its URL), a
+    receiver of webhooks, an object store and an SFTP server."""
 
     folder: Path
     postgres: Callable[[], str]
+    mysql: Callable[[], str]
     receiver: Callable[[], Receiver]
     objects: Callable[[], ObjectServer]
     sftp: Callable[[], SftpServer]
@@ -55,6 +56,9 @@ def _sql(backend: str, on_remove: str) -> Case:
         if backend == "postgresql":
             url = place.postgres()
             read = lambda payload: readers.read_postgresql(url, table, payload, where)  # noqa: E731
+        elif backend == "mysql":
+            url = place.mysql()
+            read = lambda payload: readers.read_mysql(url, table, payload, where)  # noqa: E731
         else:
             path = place.folder / f"crm.{backend}"
             url = f"{backend}:///{path}"
@@ -66,6 +70,7 @@ def _sql(backend: str, on_remove: str) -> Case:
         "sqlite": f"sqlite:////nowhere/at/all.db?key={SECRET}",
         "duckdb": f"duckdb:////nowhere/at/all.duckdb?motherduck_token={SECRET}",
         "postgresql": f"postgresql://someone:{SECRET}@127.0.0.1:1/crm",
+        "mysql": f"mysql://someone:{SECRET}@127.0.0.1:1/crm",
     }
     return Case(f"sql-{backend}-{on_remove}", "sql", make, {"url": unusable[backend], "table": "contacts"})
 
@@ -152,11 +157,12 @@ def _webhook() -> Case:
     return Case("webhook", "webhook", make, {"url": f"http://127.0.0.1:1/hook?token={SECRET}"})
 
 
+_SQL = ("sqlite", "duckdb", "postgresql", "mysql")
 _FORMATS = ("csv", "jsonl", "parquet")
 _LAYOUTS = ("deltas", "snapshot")
 CASES = [
     _webhook(),
-    *(_sql(backend, on_remove) for backend in ("sqlite", "duckdb", "postgresql") for on_remove in ("delete", "flag")),
+    *(_sql(backend, on_remove) for backend in _SQL for on_remove in ("delete", "flag")),
     *(_file(kind, layout) for kind in _FORMATS for layout in _LAYOUTS),
     # What a file holds does not depend on where it lies, so not every format is put everywhere.
     *(_sftp("csv", layout) for layout in _LAYOUTS),

@@ -1,4 +1,4 @@
-"""One destination per case, and a PostgreSQL database that the whole module shares."""
+"""One destination per case, and databases of PostgreSQL and MySQL that the whole module shares."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from zsync_pipelines_tests.conformance.cases import CASES, Case, Place
 from zsync_pipelines_tests.support.memory import MemoryStore, memory_stores
@@ -18,6 +19,16 @@ def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cas
     stores["unusable"] = MemoryStore(reachable=False)
     found: Case = request.param
     return found
+
+
+@pytest.fixture(scope="module")
+def mysql_database(mysql_server: sa.URL) -> Iterator[str]:
+    admin = sa.create_engine(mysql_server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with admin.connect() as connection:
+        connection.execute(sa.text("CREATE DATABASE conformance"))
+    yield mysql_server.set(database="conformance").render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.execute(sa.text("DROP DATABASE conformance"))
 
 
 @pytest.fixture
@@ -35,4 +46,6 @@ def place(request: pytest.FixtureRequest, tmp_path) -> Place:
     def fixture(name: str) -> Callable[[], Any]:
         return lambda: request.getfixturevalue(name)
 
-    return Place(tmp_path, postgres, fixture("hook"), fixture("objects"), fixture("sftp_shared"))
+    return Place(
+        tmp_path, postgres, fixture("mysql_database"), fixture("hook"), fixture("objects"), fixture("sftp_shared")
+    )

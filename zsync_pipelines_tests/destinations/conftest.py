@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from zsync_pipelines_tests.support.deliveries import Sender
+from zsync_pipelines_tests.support.readers import mysql_connection
 
 EMAIL = pa.schema([("email", pa.string())])
 _numbers = itertools.count()
@@ -36,6 +37,10 @@ class Table(Sender):
             with psycopg.connect(url, autocommit=True) as pg:
                 cursor = pg.execute(statement.encode())
                 return cursor.fetchall() if cursor.description else []
+        if self.backend == "mysql":
+            with mysql_connection(url) as my, my.cursor() as cursor:
+                cursor.execute(statement)
+                return list(cursor.fetchall())
         path = url.partition(":///")[2]
         if self.backend == "duckdb":
             with duckdb.connect(path) as duck:
@@ -51,6 +56,8 @@ def make_table(request: pytest.FixtureRequest, backend: str, folder: Any) -> Tab
     if backend == "postgresql":
         # libpq's own form: no driver in the name.
         url = request.getfixturevalue("postgres_url").replace("+psycopg", "")
+    elif backend == "mysql":
+        url = request.getfixturevalue("mysql_url")
     else:
         url = f"{backend}:///{folder}/crm.{backend}"
     made = Table("sql", {"url": url, "table": f"contacts{next(_numbers)}"}, EMAIL)
@@ -58,7 +65,7 @@ def make_table(request: pytest.FixtureRequest, backend: str, folder: Any) -> Tab
     return made
 
 
-@pytest.fixture(params=["sqlite", "duckdb", "postgresql"])
+@pytest.fixture(params=["sqlite", "duckdb", "postgresql", pytest.param("mysql", marks=pytest.mark.mysql)])
 def table(request: pytest.FixtureRequest, tmp_path) -> Iterator[Table]:
     yield make_table(request, request.param, tmp_path)
 
@@ -66,6 +73,17 @@ def table(request: pytest.FixtureRequest, tmp_path) -> Iterator[Table]:
 @pytest.fixture
 def postgres_table(request: pytest.FixtureRequest, tmp_path) -> Table:
     return make_table(request, "postgresql", tmp_path)
+
+
+@pytest.fixture
+def mysql_table(request: pytest.FixtureRequest, tmp_path) -> Table:
+    return make_table(request, "mysql", tmp_path)
+
+
+@pytest.fixture(params=["postgresql", pytest.param("mysql", marks=pytest.mark.mysql)])
+def server_table(request: pytest.FixtureRequest, tmp_path) -> Table:
+    """A table of a database that is a server."""
+    return make_table(request, request.param, tmp_path)
 
 
 @pytest.fixture

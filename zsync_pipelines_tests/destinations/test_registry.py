@@ -76,7 +76,7 @@ def test_every_fault_is_named_by_its_setting():
         ("not a url hunter2", "no SQLAlchemy URL"),
         (
             "oracle://scott:hunter2@host/db",
-            "'oracle' cannot be written to; databases known: duckdb, postgresql, sqlite",
+            "'oracle' cannot be written to; databases known: duckdb, mariadb, mysql, postgresql, sqlite",
         ),
         ("sqlite://", "in memory"),
         ("duckdb:///:memory:", "in memory"),

@@ -189,7 +189,7 @@ def test_limits_of_columns_make_members_invalid(table):
     if table.backend != "sqlite":
         assert (specs["small"].minimum, specs["small"].maximum) == (-32768, 32767)
         assert (specs["exact"].minimum, specs["exact"].maximum) == (-999.99, 999.99)
-    if table.backend == "postgresql":
+    if table.backend in ("postgresql", "mysql"):
         assert specs["text"].max_length == 5
     base = {"text": None, "small": 1, "exact": None, "yes": None, "day": None}
     rows = {
@@ -284,9 +284,9 @@ def test_a_duckdb_schema_that_is_named_like_its_file(duckdb_table):
 @pytest.mark.parametrize(
     ("key_type", "expected"),
     [
-        (KeyType.INTEGER, {"postgresql": "bigint", "duckdb": "BIGINT", "sqlite": "BIGINT"}),
-        (KeyType.TEXT, {"postgresql": "text", "duckdb": "VARCHAR", "sqlite": "TEXT"}),
-        (KeyType.UUID, {"postgresql": "uuid", "duckdb": "UUID", "sqlite": "TEXT"}),
+        (KeyType.INTEGER, {"postgresql": "bigint", "duckdb": "BIGINT", "sqlite": "BIGINT", "mysql": "bigint"}),
+        (KeyType.TEXT, {"postgresql": "text", "duckdb": "VARCHAR", "sqlite": "TEXT", "mysql": "varchar"}),
+        (KeyType.UUID, {"postgresql": "uuid", "duckdb": "UUID", "sqlite": "TEXT", "mysql": "char"}),
     ],
 )
 def test_types_of_a_table_that_is_made(table, key_type, expected):
@@ -300,5 +300,5 @@ def test_types_of_a_table_that_is_made(table, key_type, expected):
         types = dict(
             table.sql("SELECT column_name, data_type FROM information_schema.columns WHERE table_name = '{t}'")
         )
-        assert types["at"].lower() == "timestamp with time zone"
+        assert types["at"].lower() == ("datetime" if table.backend == "mysql" else "timestamp with time zone")
     assert types["id"] == expected[table.backend]

@@ -72,7 +72,7 @@ def test_a_failure_after_the_rows_takes_them_back(table, monkeypatch):
 def test_receipts_are_forgotten_after_a_month(table):
     table.run((Op.ADD, ABC))
     table.run((Op.UPDATE, ABC))
-    table.sql("""UPDATE zsync_receipts SET "at" = '2001-01-01T00:00:00Z' WHERE run_id = 'run0001'""")
+    table.sql("""UPDATE zsync_receipts SET "at" = '2001-01-01 00:00:00' WHERE run_id = 'run0001'""")
     table.run()
     assert table.sql("SELECT run_id FROM zsync_receipts") == [("run0002",)]
 
@@ -83,15 +83,25 @@ def test_lookup_creates_nothing(table):
     destination.close()
     if table.backend == "postgresql":
         assert table.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
+    if table.backend == "mysql":
+        assert table.sql("SHOW TABLES") == []
 
 
+TOO_LONG = "too long for the column (column 'email')"
+NOT_OF_THE_TYPE = "not a value of the column's type (column 'email')"
 REASONS = [
-    ("UUID", {"postgresql": "not a value of the column's type (column 'email')", "duckdb": "cannot be converted"}),
-    ("VARCHAR(5)", {"postgresql": "too long for the column (column 'email')"}),
+    ("UUID", {"postgresql": NOT_OF_THE_TYPE, "duckdb": "cannot be converted"}),
+    ("VARCHAR(5)", {"postgresql": TOO_LONG, "mysql": TOO_LONG}),
     ("INTEGER", {"postgresql": "not a value of the column's type", "duckdb": "cannot be converted"}),
+    ("INTEGER", {"mysql": NOT_OF_THE_TYPE}),
     (
-        "VARCHAR(40) CONSTRAINT short CHECK (length(email) < 3)",
-        {"postgresql": "violates a check constraint 'short'", "duckdb": "a constraint", "sqlite": "a constraint"},
+        "VARCHAR(40), CONSTRAINT short CHECK (length(email) < 3)",
+        {
+            "postgresql": "violates a check constraint 'short'",
+            "mysql": "violates a check constraint 'short'",
+            "duckdb": "a constraint",
+            "sqlite": "a constraint",
+        },
     ),
 ]
 
@@ -184,17 +194,19 @@ def test_a_locked_sqlite_file_is_worth_another_try(sqlite_table, monkeypatch):
     destination.close()
 
 
-def test_logins_and_databases_that_do_not_exist(postgres_table):
-    url = sa.make_url(postgres_table.config["url"])
+def test_logins_and_databases_that_do_not_exist(server_table):
+    table = server_table
+    url = sa.make_url(table.config["url"])
+    nobody = url.set(username="nobody_here", password="hunter2")
     for wrong, error in (
-        (url.set(username="nobody_here", password="hunter2"), CredentialsError),
+        (nobody, CredentialsError),
         (url.set(database="no_such_database"), TargetMissingError),
-        (sa.make_url("postgresql://a:hunter2@127.0.0.1:1/x"), UnreachableError),
-        (sa.make_url("postgresql://a:hunter2@host.invalid/x"), UnreachableError),
+        (nobody.set(host="127.0.0.1", port=1, query={}), UnreachableError),
+        (nobody.set(host="host.invalid", query={}), UnreachableError),
     ):
-        postgres_table.config["url"] = wrong.render_as_string(hide_password=False)
+        table.config["url"] = wrong.render_as_string(hide_password=False)
         with pytest.raises(error) as failure:
-            postgres_table.open()
+            table.open()
         assert "hunter2" not in "".join(traceback.format_exception(failure.value))
 
 
@@ -227,7 +239,15 @@ def test_a_user_without_rights_is_told_which(postgres_table):
     table.sql("DROP ROLE zsync_reader")
 
 
-def kill_connections(url):
+def kill_connections(table):
+    url = table.config["url"]
+    if table.backend == "mysql":
+        found = table.sql(
+            "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND ID <> CONNECTION_ID()"
+        )
+        for (number,) in found:
+            table.sql(f"KILL {number}")
+        return
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -235,10 +255,10 @@ def kill_connections(url):
         )
 
 
-def test_a_connection_lost_before_the_commit_applied_nothing_and_is_made_again(postgres_table):
-    table = postgres_table
+def test_a_connection_lost_before_the_commit_applied_nothing_and_is_made_again(server_table):
+    table = server_table
     destination = table.open()
-    kill_connections(table.config["url"])
+    kill_connections(table)
     batch = table.batch(Op.ADD, ABC)
     with pytest.raises(TryAgainError, match="nothing was applied"):
         destination.send(batch)
@@ -248,10 +268,8 @@ def test_a_connection_lost_before_the_commit_applied_nothing_and_is_made_again(p
 
 
 @pytest.mark.parametrize("applied", [True, False])
-def test_a_connection_lost_in_the_commit_is_an_unknown_outcome_that_lookup_settles(
-    postgres_table, monkeypatch, applied
-):
-    table = postgres_table
+def test_a_connection_lost_in_the_commit_is_an_unknown_outcome_that_lookup_settles(server_table, monkeypatch, applied):
+    table = server_table
     destination = table.open()
     execute = destination._db.execute
 
@@ -260,7 +278,7 @@ def test_a_connection_lost_in_the_commit_is_an_unknown_outcome_that_lookup_settl
             return execute(sql, parameters)
         if applied:
             execute(sql)
-        kill_connections(table.config["url"])
+        kill_connections(table)
         return execute("SELECT 1")
 
     monkeypatch.setattr(destination._db, "execute", lossy)
@@ -287,11 +305,11 @@ def test_a_deferred_constraint_refuses_the_batch_at_the_commit(postgres_table):
     destination.close()
 
 
-def test_lookup_waits_for_a_transaction_that_is_just_applying_the_batch(postgres_table):
+def test_lookup_waits_for_a_transaction_that_is_just_applying_the_batch(server_table):
     import threading
     import time
 
-    table = postgres_table
+    table = server_table
     slow, batch = table.open(), table.batch(Op.ADD, ABC)
     store, entered = slow._records.store, threading.Event()
 
@@ -311,13 +329,13 @@ def test_lookup_waits_for_a_transaction_that_is_just_applying_the_batch(postgres
     slow.close()
 
 
-def test_two_syncs_prepare_one_schema_at_once(postgres_table):
+def test_two_syncs_prepare_one_schema_at_once(server_table):
     import threading
 
     failures = []
 
     def prepare(number):
-        mine = replace(postgres_table, config={**postgres_table.config, "table": f"at_once{number}"})
+        mine = replace(server_table, config={**server_table.config, "table": f"at_once{number}"})
         try:
             mine.run((Op.ADD, ABC))
         except Exception as error:
@@ -329,4 +347,4 @@ def test_two_syncs_prepare_one_schema_at_once(postgres_table):
     for thread in threads:
         thread.join()
     assert failures == []
-    assert receipts(postgres_table) == 6
+    assert receipts(server_table) == 6

@@ -57,7 +57,7 @@ syncs:
 """
 
 
-@pytest.fixture(params=["duckdb", "postgresql"])
+@pytest.fixture
 def shop_url(request, tmp_path):
     if request.param == "duckdb":
         build_warehouse(tmp_path / "shop.duckdb")
@@ -86,9 +86,16 @@ def contacts(url):
     return {int(key): (int(orders), round(float(spend), 2)) for key, orders, spend in rows}
 
 
-@pytest.mark.parametrize("crm", ["sqlite", "duckdb", "postgresql"])
+SERVERS = {"postgresql": "postgres_url", "mysql": "mysql_url"}
+PAIRS = [
+    *((shop, crm) for shop in ("duckdb", "postgresql") for crm in ("sqlite", "duckdb", "postgresql")),
+    pytest.param("duckdb", "mysql", marks=pytest.mark.mysql),
+]
+
+
+@pytest.mark.parametrize(("shop_url", "crm"), PAIRS, indirect=["shop_url"])
 def test_a_quarter_of_real_weeks(shop_url, crm, tmp_path, request):
-    crm_url = request.getfixturevalue("postgres_url") if crm == "postgresql" else f"{crm}:///{tmp_path / 'crm.db'}"
+    crm_url = request.getfixturevalue(SERVERS[crm]) if crm in SERVERS else f"{crm}:///{tmp_path / 'crm.db'}"
     environment = {
         "ZSYNC_HOME": str(tmp_path / "home"),
         "SHOP_URL": shop_url,

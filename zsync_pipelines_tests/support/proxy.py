@@ -1,4 +1,5 @@
-"""A TCP proxy on loopback that cuts connections by script: before or after the server got what the client sent."""
+"""A TCP proxy on loopback that cuts connections: before or after the server got what the client sent. By script, after
+so many packets; or when the client sends certain bytes."""
 
 from __future__ import annotations
 
@@ -12,15 +13,26 @@ from dataclasses import dataclass, field
 BEFORE, AFTER = "before", "after"
 Cut = tuple[int, str]
 """After so many packets of the client: cut before the next one reaches the server, or after, before it can answer."""
+_LONGEST = 10
+"""Seconds that a server may take to answer what nobody will read."""
 
 
 @dataclass
 class Proxy:
-    """`cuts`: what happens to the next connections; None, or nothing left: they live."""
+    """`cuts`: what happens to the next connections; None, or nothing left: they live. `lose`: bytes of the client at
+    which the connection is cut once, and whether the server still gets them."""
 
     port: int = 0
     cuts: deque[Cut | None] = field(default_factory=deque)
+    lose: tuple[bytes, str] | None = None
     connections: int = 0
+
+    def verdict(self, data: bytes, packets: int, cut: Cut | None) -> str | None:
+        """Whether what the client sends now is cut, and how."""
+        if self.lose is not None and self.lose[0] in data:
+            lost, self.lose = self.lose, None
+            return lost[1]
+        return cut[1] if cut is not None and packets >= cut[0] else None
 
 
 @contextmanager
@@ -40,8 +52,9 @@ def proxy(target: str | tuple[str, int]) -> Iterator[Proxy]:
             server = socket.socket(socket.AF_UNIX if isinstance(target, str) else socket.AF_INET)
             server.connect(target)
             open_ones.update((client, server))
-            for work in (lambda c=client, s=server, w=cut: _forward(c, s, w), lambda c=client, s=server: _back(s, c)):
-                threading.Thread(target=work, daemon=True).start()
+            back = threading.Thread(target=_back, args=(server, client), daemon=True)
+            back.start()
+            threading.Thread(target=_forward, args=(found, client, server, cut, back), daemon=True).start()
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -56,18 +69,19 @@ def proxy(target: str | tuple[str, int]) -> Iterator[Proxy]:
         thread.join(5)
 
 
-def _forward(client: socket.socket, server: socket.socket, cut: Cut | None) -> None:
+def _forward(
+    script: Proxy, client: socket.socket, server: socket.socket, cut: Cut | None, back: threading.Thread
+) -> None:
     packets = 0
     with suppress(OSError):
         while data := client.recv(65536):
-            if cut is not None and packets >= cut[0]:
-                if cut[1] == AFTER:
-                    # The server gets it; what it answers goes nowhere.
-                    _close(client)
-                    server.sendall(data)
-                    with suppress(OSError):
-                        server.settimeout(0.5)
-                        server.recv(65536)
+            how = script.verdict(data, packets, cut)
+            if how == AFTER:
+                # The server gets it; what it answers goes nowhere, and it has answered before the client asks again.
+                _hang_up(client)
+                server.sendall(data)
+                back.join(_LONGEST)
+            if how is not None:
                 break
             packets += 1
             server.sendall(data)
@@ -82,7 +96,11 @@ def _back(server: socket.socket, client: socket.socket) -> None:
     _close(client)
 
 
-def _close(end: socket.socket) -> None:
+def _hang_up(end: socket.socket) -> None:
     with suppress(OSError):
         end.shutdown(socket.SHUT_RDWR)
+
+
+def _close(end: socket.socket) -> None:
+    _hang_up(end)
     end.close()

@@ -17,6 +17,8 @@ import duckdb
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pymysql
+import sqlalchemy as sa
 
 Held = dict[str, dict[str, Any]]
 
@@ -40,6 +42,30 @@ def read_duckdb(path: Path, table: str, payload: pa.Schema, where: str = "1=1") 
 def read_postgresql(url: str, table: str, payload: pa.Schema, where: str = "1=1") -> Held:
     with psycopg.connect(url.replace("+psycopg", ""), options="-c TimeZone=UTC") as connection:
         return _read(connection.execute, table, payload, where)
+
+
+def mysql_connection(url: str) -> pymysql.Connection[Any]:
+    """A plain connection, with names in double quotes and times in UTC."""
+    parts = sa.make_url(url).translate_connect_args(username="user")
+    start = "SET sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES'), time_zone = '+00:00'"
+    return pymysql.connect(**parts, autocommit=True, init_command=start, ssl_disabled=True)
+
+
+def read_mysql(url: str, table: str, payload: pa.Schema, where: str = "1=1") -> Held:
+    zoned = [column.name for column in payload if pa.types.is_timestamp(column.type) and column.type.tz]
+
+    with mysql_connection(url) as connection, connection.cursor() as cursor:
+
+        def execute(sql: str) -> Any:
+            cursor.execute(sql)
+            return cursor
+
+        local = pa.schema([c if c.name not in zoned else pa.field(c.name, pa.timestamp("us")) for c in payload])
+        held = _read(execute, table, local, where)
+    # There is no type with a zone: such values are kept in UTC.
+    for row in held.values():
+        row |= {name: row[name].replace(tzinfo=UTC) for name in zoned if row[name] is not None}
+    return held
 
 
 def read_file(path: Path, payload: pa.Schema) -> list[tuple[str, dict[str, Any]]]:

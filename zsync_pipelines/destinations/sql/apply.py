@@ -9,7 +9,7 @@ import polars as pl
 
 from zsync_pipelines.destinations.sql.backend import Backend
 from zsync_pipelines.destinations.sql.records import Records
-from zsync_pipelines.destinations.sql.values import STAGED, Column, Place, Table
+from zsync_pipelines.destinations.sql.values import STAGED, Chosen, Column, Place, Table
 from zsync_pipelines.domain.capabilities import FieldType
 from zsync_pipelines.domain.delivery import FIELD_PREFIX, MAYBE_THERE, Batch, Op, Receipt, Rejection
 from zsync_pipelines.domain.keys import KEY, KeyType
@@ -43,7 +43,7 @@ class Applier:
             case Op.ADD:
                 rejections += self._add(batch, frame)
             case Op.UPDATE:
-                self._stage(frame, batch.fields, batch.key_type)
+                rejections += self._stage_apart(frame, batch)
                 self._put(batch)
             case Op.REMOVE:
                 self._stage(frame, [], batch.key_type)
@@ -52,10 +52,18 @@ class Applier:
 
     def _fitting(self, frame: pl.DataFrame, key_type: KeyType) -> tuple[pl.DataFrame, list[Rejection]]:
         """The rows whose key the key column holds as it is, and the others. Only text can fail: `007` is no integer."""
-        column, key = self._found(self.key_column), pl.col(KEY)
-        if key_type is not KeyType.TEXT or column.family is FieldType.TEXT or column.holds_anything:
+        column, key = self._key_column, pl.col(KEY)
+        if key_type is not KeyType.TEXT or column.holds_anything:
             return frame, []
-        fits = key.str.contains(_UUID) if column.is_uuid else key.cast(pl.Int64, strict=False).cast(pl.String) == key
+        if column.family is FieldType.TEXT:
+            # What is too long may lose spaces at its end, and then be another key.
+            limit = column.spec.max_length
+            fits = key.is_not_null() if limit is None else key.str.len_chars() <= limit
+            fits = fits if column.spec.trailing_spaces else fits & ~key.str.ends_with(" ")
+        elif column.is_uuid:
+            fits = key.str.contains(_UUID)
+        else:
+            fits = key.cast(pl.Int64, strict=False).cast(pl.String) == key
         others = frame.filter(~fits.fill_null(value=False))[KEY].to_list()
         reason = f"this key is text that the key column ({column.native}) cannot hold"
         return frame.filter(fits), [Rejection(other, reason) for other in others]
@@ -69,63 +77,68 @@ class Applier:
             if self.db.insert_new(self._target, self._columns(batch.fields), frame.select(*values, *flag)):
                 return []
             self.expects_strangers = True
-        self._stage(frame, batch.fields, batch.key_type)
-        strangers = f"{STAGED} AS s JOIN {self._target} AS t ON t.{self._key} = s.k WHERE NOT s.maybe_there"
+        rejections = self._stage_apart(frame, batch)
+        not_ours = "NOT s.maybe_there"
         if self.flags:
-            strangers += f" AND (t.{self.db.quote(IS_MEMBER)} IS NULL OR t.{self.db.quote(IS_MEMBER)})"
+            not_ours += f" AND (t.{self.db.quote(IS_MEMBER)} IS NULL OR t.{self.db.quote(IS_MEMBER)})"
+        strangers = Chosen(f"{STAGED} AS s JOIN {self._target} AS t ON {self._same_row}", not_ours)
         refused: list[str] = []
         if self.adopt:
             self.records.adopt(batch.sync_id, strangers)
         else:
             refused = [key for (key,) in self.db.execute(f"SELECT s.entity_key FROM {strangers}")]
         if refused:
-            chosen = f"SELECT s.entity_key FROM {strangers}"
-            self.db.execute(f"DELETE FROM {STAGED} WHERE entity_key IN ({chosen})")
+            self.db.unstage(strangers)
         self._put(batch)
-        return [Rejection(key, ROW_EXISTS) for key in refused]
+        return rejections + [Rejection(key, ROW_EXISTS) for key in refused]
 
     def _put(self, batch: Batch) -> None:
         """Update the staged rows that exist, insert the others. Not an upsert statement: that would ask for columns
         that only new rows need."""
-        pairs = [f"{self._column(name)} = s.c{n}" for n, name in enumerate(batch.fields)]
-        pairs += [f"{self.db.quote(IS_MEMBER)} = TRUE"] if self.flags else []
-        if pairs:
-            self.db.execute(
-                f"UPDATE {self._target} AS t SET {', '.join(pairs)} FROM {STAGED} AS s WHERE t.{self._key} = s.k"
-            )
-        new = f"{STAGED} AS s WHERE NOT EXISTS (SELECT 1 FROM {self._target} AS t WHERE t.{self._key} = s.k)"
+        names = self._columns(batch.fields)[1:]
+        values = [*(f"s.c{n}" for n in range(len(batch.fields))), *(["TRUE"] if self.flags else [])]
+        if names:
+            self.db.update(self._target, self._key_column, dict(zip(names, values, strict=True)))
+        new = Chosen(f"{STAGED} AS s", f"NOT EXISTS (SELECT 1 FROM {self._target} AS t WHERE {self._same_row})")
         self.records.forget(batch.sync_id, new)  # a row that the sync puts there is its own
-        values = ["s.k", *(f"s.c{n}" for n in range(len(batch.fields))), *(["TRUE"] if self.flags else [])]
         columns = ", ".join(self._columns(batch.fields))
-        self.db.execute(f"INSERT INTO {self._target} ({columns}) SELECT {', '.join(values)} FROM {new}")
+        self.db.execute(f"INSERT INTO {self._target} ({columns}) SELECT {', '.join(['s.k', *values])} FROM {new}")
 
     def _remove(self, batch: Batch) -> None:
-        chosen = f"{self._key} IN (SELECT k FROM {STAGED})"
         if self.flags:
             # The adoption is kept: the row stays, and so does the promise never to delete it.
-            self.db.execute(f"UPDATE {self._target} SET {self.db.quote(IS_MEMBER)} = FALSE WHERE {chosen}")
+            self.db.update(self._target, self._key_column, {self.db.quote(IS_MEMBER): "FALSE"})
             return
+        staged = Chosen(f"{STAGED} AS s")
         if self.records.any_adopted(batch.sync_id):
-            self.records.unstage_adopted(batch.sync_id)
-        self.db.execute(f"DELETE FROM {self._target} WHERE {chosen}")
+            self.records.delete_own(batch.sync_id, self._target, self._key_column)
+            self.records.forget(batch.sync_id, staged)
+        else:
+            self.db.delete(self._target, self._key_column, "s.k", staged)
+
+    def _stage_apart(self, frame: pl.DataFrame, batch: Batch) -> list[Rejection]:
+        """Stage rows, but for those whose key the database would take for another row's; their rejections."""
+        self._stage(frame, batch.fields, batch.key_type)
+        alike = self.db.lookalikes(self._key_column, self._target)
+        if not alike:
+            return []
+        self._stage(frame.filter(~pl.col(KEY).is_in(alike)), batch.fields, batch.key_type)
+        reason = (
+            f"the key column's collation ({self._key_column.collation}) takes this key for another row's; "
+            "give the column one that compares exactly"
+        )
+        return [Rejection(key, reason) for key in alike]
 
     def _stage(self, frame: pl.DataFrame, fields: Sequence[str], key_type: KeyType) -> None:
-        names = [self._key, *(self._column(name) for name in fields)]
-        aliases = ["k", *(f"c{n}" for n in range(len(fields)))]
-        chosen = ", ".join(f"{name} AS {alias}" for name, alias in zip(names, aliases, strict=True))
-        text, boolean = self.db.types[FieldType.TEXT], self.db.types[FieldType.BOOLEAN]
-        definition = (
-            f"SELECT {chosen}, CAST(NULL AS {text}) AS entity_key, CAST(NULL AS {boolean}) AS maybe_there "
-            f"FROM {self._target} LIMIT 0"
-        )
         maybe = pl.col(MAYBE_THERE).fill_null(value=False) if MAYBE_THERE in frame.columns else pl.lit(value=False)
         values = self._values(frame, fields, key_type)
-        self.db.stage(definition, frame.select(*values, pl.col(KEY), maybe.alias(MAYBE_THERE)))
+        columns = [self._key_column, *(self._found(name) for name in fields)]
+        self.db.stage(self._target, columns, frame.select(*values, pl.col(KEY), maybe.alias(MAYBE_THERE)))
 
     def _values(self, frame: pl.DataFrame, fields: Sequence[str], key_type: KeyType) -> list[pl.Expr]:
         """Key and fields as the target's columns take them."""
         key = pl.col(KEY)
-        family = self._found(self.key_column).family
+        family = self._key_column.family
         if family is FieldType.INTEGER or (key_type is KeyType.INTEGER and family is not FieldType.TEXT):
             key = key.cast(pl.Int64)
         columns = [key.alias("k")]
@@ -150,8 +163,16 @@ class Applier:
         return self.db.quote(self._found(name).name)
 
     @property
+    def _key_column(self) -> Column:
+        return self._found(self.key_column)
+
+    @property
     def _key(self) -> str:
-        return self._column(self.key_column)
+        return self.db.quote(self._key_column.name)
+
+    @property
+    def _same_row(self) -> str:
+        return self.db.same(self._key_column, f"t.{self._key}", "s.k")
 
     @property
     def _target(self) -> str:

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any, ClassVar
 
 import polars as pl
@@ -14,20 +13,25 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from zsync_pipelines.destinations.redact import redacted, secrets_of
-from zsync_pipelines.destinations.sql.values import Place, Refusal, Table
+from zsync_pipelines.destinations.sql.values import STAGED, Chosen, Column, Place, Refusal, Table
 from zsync_pipelines.domain.capabilities import FieldSpec, FieldType
-from zsync_pipelines.errors import DestinationError, UnreachableError
+from zsync_pipelines.errors import DestinationError
 
 
 class Backend(ABC):
-    """One connection to one database, opened when it is first needed. Errors come as the driver raises them."""
+    """One connection to one database, opened when it is first needed. Errors come as the driver raises them.
+
+    `types`: of new columns; `zoned`: what follows that of timestamps with a zone. `specs`: what new columns take, where
+    that is less than all of their family. `key_length`: the longest text key, in characters.
+    """
 
     folds_case: ClassVar[bool]
     errors: ClassVar[tuple[type[Exception], ...]]
     types: ClassVar[Mapping[FieldType, str]]
     uuid_type: ClassVar[str]
-    text_spec: ClassVar[FieldSpec] = FieldSpec()
-    float_spec: ClassVar[FieldSpec] = FieldSpec()
+    zoned: ClassVar[str] = " WITH TIME ZONE"
+    specs: ClassVar[Mapping[FieldType, FieldSpec]] = {}
+    key_length: ClassVar[int | None] = None
 
     def __init__(self, url: sa.URL) -> None:
         self.url = url
@@ -96,7 +100,7 @@ class Backend(ABC):
 
     @abstractmethod
     def describe(self, place: Place) -> Table | None:
-        """A table's columns; None if there is no such table."""
+        """A table's columns; None if there is no such table. TargetMissingError if it knows no transactions."""
 
     def schema_exists(self, schema: str) -> bool:
         """Whether tables can be made there."""
@@ -110,6 +114,10 @@ class Backend(ABC):
     def can_create(self, schema: str) -> bool:
         """Whether this user may create tables in a schema."""
 
+    def can_stage(self) -> bool:
+        """Whether this user may create temporary tables."""
+        return True
+
     def quote(self, name: str) -> str:
         """A name as SQL."""
         return '"' + name.replace('"', '""') + '"'
@@ -121,6 +129,27 @@ class Backend(ABC):
     def fold(self, name: str) -> str:
         """A name as the database compares it."""
         return name.lower() if self.folds_case else name
+
+    def fold_table(self, name: str) -> str:
+        """A table's name as the database compares it."""
+        return self.fold(name)
+
+    def name_fault(self, name: str) -> str | None:
+        """Why nothing can have this name; None if something can."""
+        return None
+
+    def creation(self, place: Place, columns: str) -> str:
+        """The statement that makes a table."""
+        return f"CREATE TABLE {self.quoted(place)} ({columns})"
+
+    def short_text(self, length: int) -> str:
+        """The type of a new text column in a primary key, for texts of up to so many characters."""
+        return self.types[FieldType.TEXT]
+
+    @property
+    def key_type(self) -> str:
+        """The type of a new column for text keys."""
+        return self.short_text(self.key_length) if self.key_length else self.types[FieldType.TEXT]
 
     def decimal_type(self, scale: int) -> str:
         """The type of a new column for decimals with so many digits after the point."""
@@ -137,13 +166,50 @@ class Backend(ABC):
     # Rows
 
     @abstractmethod
-    def stage(self, definition: str, rows: pl.DataFrame) -> None:
-        """Fill the temporary table STAGED, made by the SELECT `definition`, with rows of its columns in order."""
+    def stage(self, target: str, columns: Sequence[Column], rows: pl.DataFrame) -> None:
+        """Make the temporary table STAGED anew and fill it: `rows` has the key, the fields, the canonical key and
+        `maybe_there`, in this order; `columns` are those of the target that key and fields belong to."""
+
+    def staged_as(self, target: str, columns: Sequence[Column]) -> str:
+        """A SELECT without rows, of the staged table's columns."""
+        names = ["k", *(f"c{number}" for number in range(len(columns) - 1))]
+        chosen = [f"{self.quote(column.name)} AS {name}" for column, name in zip(columns, names, strict=True)]
+        chosen.append(f"CAST(NULL AS {self.types[FieldType.TEXT]}) AS entity_key")
+        chosen.append(f"CAST(NULL AS {self.types[FieldType.BOOLEAN]}) AS maybe_there")
+        return f"SELECT {', '.join(chosen)} FROM {target} LIMIT 0"
 
     def insert_new(self, table: str, columns: Sequence[str], rows: pl.DataFrame) -> bool:
         """Where there is a faster way: insert rows of which none should exist, and tell whether that worked. False
         (also where there is no such way) leaves the table as it was."""
         return False
+
+    # Statements about the staged rows
+
+    def same(self, column: Column, one: str, other: str) -> str:
+        """A condition: two values of a column are the same key."""
+        return f"{one} = {other}"
+
+    def lookalikes(self, key: Column, target: str) -> list[str]:
+        """Canonical keys of the staged rows whose key the key column takes for that of another row, though they differ:
+        to insert them would fail, and none of them is in the target."""
+        return []
+
+    def update(self, target: str, key: Column, values: Mapping[str, str]) -> None:
+        """Update the target's rows that are staged. `values`: expressions over `s`, by quoted column."""
+        pairs = ", ".join(f"{column} = {value}" for column, value in values.items())
+        same = self.same(key, f"t.{self.quote(key.name)}", "s.k")
+        self.execute(f"UPDATE {target} AS t SET {pairs} FROM {STAGED} AS s WHERE {same}")
+
+    def delete(
+        self, table: str, column: Column, value: str, rows: Chosen, where: str = "1 = 1", parameters: Sequence[Any] = ()
+    ) -> None:
+        """Delete rows that `where` chooses and whose column has the value of one of the staged rows."""
+        chosen = f"{self.quote(column.name)} IN (SELECT {value} FROM {rows})"
+        self.execute(f"DELETE FROM {table} WHERE {where} AND {chosen}", parameters)
+
+    def unstage(self, rows: Chosen) -> None:
+        """Take rows out of the staged table."""
+        self.execute(f"DELETE FROM {STAGED} WHERE entity_key IN (SELECT s.entity_key FROM {rows})")
 
     # Errors
 
@@ -162,22 +228,3 @@ class Backend(ABC):
     def redact(self, text: str) -> str:
         """A driver's message on one line, without the URL's secrets."""
         return redacted(" ".join(text.split()), self._secrets)
-
-
-class FileBackend(Backend):
-    """A database that is a file on this machine."""
-
-    folds_case = True
-
-    @property
-    def path(self) -> Path:
-        """Where it lies."""
-        return Path(self.url.database or "")
-
-    def require_folder(self) -> None:
-        """UnreachableError if the file cannot be made because its folder is missing."""
-        folder = self.path.parent
-        if not folder.is_dir():
-            raise UnreachableError(
-                f"{self.describe_self()}: there is no folder '{folder}'; create it or correct the url"
-            )

@@ -21,7 +21,7 @@ BATCH_ROWS = 100_000
 
 
 class SqlDestination(Destination[SqlSettings]):
-    """A table in SQLite, DuckDB or PostgreSQL."""
+    """A table in SQLite, DuckDB, PostgreSQL, MySQL or MariaDB."""
 
     type = "sql"
     settings_type = SqlSettings
@@ -31,7 +31,7 @@ class SqlDestination(Destination[SqlSettings]):
         super().__init__(settings)
         url = settings.parsed_url()
         self._db = _backend(url.get_backend_name())(url)
-        self._place = Place(*split_table(settings.table, url.get_backend_name()))
+        self._place = Place(*split_table(settings.table, url))
         self._target = Target(self._db, settings, self._place)
         self._records = Records(self._db, self._place)
         self._applier: Applier | None = None
@@ -166,9 +166,9 @@ def _backend(name: str) -> type[Backend]:
     try:
         return _BACKENDS[name]()
     except ModuleNotFoundError as error:
-        extra = "postgres" if name == "postgresql" else name
         raise ConfigError(
-            f"the driver of {name} is not installed ({error.name}); pip install 'zsync-pipelines[{extra}]'"
+            f"the driver of {name} is not installed ({error.name}); "
+            f"pip install 'zsync-pipelines[{_EXTRAS.get(name, name)}]'"
         ) from None
 
 
@@ -190,8 +190,17 @@ def _postgresql() -> type[Backend]:
     return PostgreSQLBackend
 
 
+def _mysql() -> type[Backend]:
+    from zsync_pipelines.destinations.sql.mysql import MySQLBackend
+
+    return MySQLBackend
+
+
 _BACKENDS: Mapping[str, Callable[[], type[Backend]]] = {
     "sqlite": _sqlite,
     "duckdb": _duckdb,
     "postgresql": _postgresql,
+    "mysql": _mysql,
+    "mariadb": _mysql,
 }
+_EXTRAS = {"postgresql": "postgres", "mariadb": "mysql"}

@@ -12,9 +12,9 @@ import duckdb
 import polars as pl
 import sqlalchemy as sa
 
-from zsync_pipelines.destinations.sql.backend import FileBackend
 from zsync_pipelines.destinations.sql.duckdb_types import column_of
-from zsync_pipelines.destinations.sql.values import STAGED, Place, Refusal, Table
+from zsync_pipelines.destinations.sql.file_backend import FileBackend
+from zsync_pipelines.destinations.sql.values import STAGED, Column, Place, Refusal, Table
 from zsync_pipelines.domain.capabilities import FieldType
 from zsync_pipelines.errors import (
     CredentialsError,
@@ -165,8 +165,8 @@ class DuckDBBackend(FileBackend):
             )
         )
 
-    def stage(self, definition: str, rows: pl.DataFrame) -> None:
-        self.execute(f"CREATE OR REPLACE TEMP TABLE {STAGED} AS {definition}")
+    def stage(self, target: str, columns: Sequence[Column], rows: pl.DataFrame) -> None:
+        self.execute(f"CREATE OR REPLACE TEMP TABLE {STAGED} AS {self.staged_as(target, columns)}")
         self._open.register(_ARROW, rows.to_arrow())
         try:
             self.execute(f"INSERT INTO {STAGED} SELECT * FROM {_ARROW}")

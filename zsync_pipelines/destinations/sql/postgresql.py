@@ -42,7 +42,7 @@ class PostgreSQLBackend(Backend):
         FieldType.TIMESTAMP: "TIMESTAMP",
     }
     uuid_type = "UUID"
-    text_spec = FieldSpec(allows_nul=False)
+    specs: ClassVar[Mapping[FieldType, FieldSpec]] = {FieldType.TEXT: FieldSpec(allows_nul=False)}
 
     def __init__(self, url: sa.URL) -> None:
         super().__init__(url)
@@ -117,8 +117,8 @@ class PostgreSQLBackend(Backend):
     def can_create(self, schema: str) -> bool:
         return bool(self.execute("SELECT has_schema_privilege($1, 'CREATE')", (schema,))[0][0])
 
-    def stage(self, definition: str, rows: pl.DataFrame) -> None:
-        self.execute(f"CREATE TEMP TABLE {STAGED} ON COMMIT DROP AS {definition}")
+    def stage(self, target: str, columns: Sequence[Column], rows: pl.DataFrame) -> None:
+        self.execute(f"CREATE TEMP TABLE {STAGED} ON COMMIT DROP AS {self.staged_as(target, columns)}")
         self._copy(f"COPY {STAGED} FROM STDIN", rows)
 
     def insert_new(self, table: str, columns: Sequence[str], rows: pl.DataFrame) -> bool:

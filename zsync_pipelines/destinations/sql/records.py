@@ -6,8 +6,8 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from zsync_pipelines.destinations.sql.backend import Backend
-from zsync_pipelines.destinations.sql.values import STAGED, Place
-from zsync_pipelines.domain.capabilities import FieldType
+from zsync_pipelines.destinations.sql.values import STAGED, Chosen, Column, Place
+from zsync_pipelines.domain.capabilities import FieldSpec, FieldType
 from zsync_pipelines.domain.delivery import Batch, Receipt
 from zsync_pipelines.errors import CredentialsError
 
@@ -16,7 +16,9 @@ KEEP = timedelta(days=30)
 
 RECEIPTS = "zsync_receipts"
 ADOPTED = "zsync_adopted"
-_LEFT = "zsync_left_rows"
+_ENTITY_KEY = Column("entity_key", "text", FieldType.TEXT, FieldSpec())
+_NAME_LENGTH = 64
+"""Characters of a table's name or a sync's id at most (a sync's id has 63; PostgreSQL's names 63, MySQL's 64)."""
 
 
 class Records:
@@ -32,25 +34,26 @@ class Records:
         """Create what is missing, and forget old receipts. CredentialsError if the user may not create tables."""
         db = self._db
         text, integer, stamp = (db.types[t] for t in (FieldType.TEXT, FieldType.INTEGER, FieldType.TIMESTAMP))
+        name, key = db.short_text(_NAME_LENGTH), db.key_type
         wanted = {
-            self._receipts: f"idempotency_key {text} PRIMARY KEY, sync_id {text} NOT NULL, run_id {text} NOT NULL, "
-            f'"number" {integer} NOT NULL, op {text} NOT NULL, "rows" {integer} NOT NULL, receipt {text} NOT NULL, '
-            f'"at" {stamp} NOT NULL',
-            self._adopted: f"target_table {text} NOT NULL, sync_id {text} NOT NULL, entity_key {text} NOT NULL, "
+            self._receipts: f"idempotency_key {name} NOT NULL PRIMARY KEY, sync_id {text} NOT NULL, "
+            f"run_id {text} NOT NULL, {db.quote('number')} {integer} NOT NULL, op {text} NOT NULL, "
+            f"{db.quote('rows')} {integer} NOT NULL, receipt {text} NOT NULL, {db.quote('at')} {stamp} NOT NULL",
+            self._adopted: f"target_table {name} NOT NULL, sync_id {name} NOT NULL, entity_key {key} NOT NULL, "
             "PRIMARY KEY (target_table, sync_id, entity_key)",
         }
         db.lock(f"zsync tables {self._target.schema}")
         for place, columns in wanted.items():
             if db.describe(place) is None:
+                made = db.creation(place, columns)
                 if not db.can_create(place.schema):
                     raise CredentialsError(
                         f"{db.describe_self()}: zsync keeps its receipts in the table {place}, which this user may "
-                        f"not create; grant CREATE on schema '{place.schema}', or create it: "
-                        f"CREATE TABLE {db.quoted(place)} ({columns})"
+                        f"not create; grant CREATE on schema '{place.schema}', or create it: {made}"
                     )
-                db.execute(f"CREATE TABLE {db.quoted(place)} ({columns})")
+                db.execute(made)
         old = db.timestamp(_now() - KEEP)
-        db.execute(f'DELETE FROM {db.quoted(self._receipts)} WHERE "at" < {db.mark(1)}', (old,))
+        db.execute(f"DELETE FROM {db.quoted(self._receipts)} WHERE {db.quote('at')} < {db.mark(1)}", (old,))
 
     def find(self, batch: Batch) -> Receipt | None:
         """The stored receipt of a batch. Waits for a transaction that is just applying it."""
@@ -85,47 +88,41 @@ class Records:
         """Whether the sync adopted any row of the target."""
         return bool(self._db.execute(f"SELECT 1 FROM {self._whose()} LIMIT 1", self._owner(sync_id)))
 
-    def adopt(self, sync_id: str, rows: str) -> None:
-        """Note the keys of staged rows as adopted. `rows`: `FROM` and `WHERE`, with the staged table as `s`."""
+    def adopt(self, sync_id: str, rows: Chosen) -> None:
+        """Note the keys of staged rows as adopted."""
         db = self._db
         db.execute(
             f"INSERT INTO {db.quoted(self._adopted)} SELECT {db.mark(1)}, {db.mark(2)}, s.entity_key FROM {rows} "
-            f"AND NOT EXISTS ({self._same('s')})",
+            f"AND NOT EXISTS ({self._same()})",
             self._owner(sync_id),
         )
 
-    def forget(self, sync_id: str, rows: str) -> None:
-        """Forget that staged rows were adopted. `rows` as in `adopt`."""
-        self._db.execute(
-            f"DELETE FROM {self._whose()} AND entity_key IN (SELECT s.entity_key FROM {rows})",
-            self._owner(sync_id),
-        )
+    def forget(self, sync_id: str, rows: Chosen) -> None:
+        """Forget that staged rows were adopted."""
+        table, owner = self._db.quoted(self._adopted), self._owner(sync_id)
+        self._db.delete(table, _ENTITY_KEY, "s.entity_key", rows, self._of_owner(), owner)
 
-    def unstage_adopted(self, sync_id: str) -> None:
-        """Take adopted rows out of the staged batch, and forget that they were adopted."""
-        db, owner = self._db, self._owner(sync_id)
-        db.execute(f"CREATE TEMP TABLE {_LEFT} AS SELECT entity_key FROM {STAGED} LIMIT 0")
-        db.execute(
-            f"INSERT INTO {_LEFT} SELECT s.entity_key FROM {STAGED} AS s WHERE EXISTS ({self._same('s')})", owner
-        )
-        left = f"entity_key IN (SELECT entity_key FROM {_LEFT})"
-        db.execute(f"DELETE FROM {STAGED} WHERE {left}")
-        db.execute(f"DELETE FROM {self._whose()} AND {left}", owner)
-        db.execute(f"DROP TABLE {_LEFT}")
+    def delete_own(self, sync_id: str, target: str, key: Column) -> None:
+        """Delete the target's rows that are staged, but for adopted ones."""
+        own = Chosen(f"{STAGED} AS s", f"NOT EXISTS ({self._same()})")
+        self._db.delete(target, key, "s.k", own, parameters=self._owner(sync_id))
 
     def _whose(self) -> str:
-        db = self._db
-        return f"{db.quoted(self._adopted)} WHERE target_table = {db.mark(1)} AND sync_id = {db.mark(2)}"
+        return f"{self._db.quoted(self._adopted)} WHERE {self._of_owner()}"
 
-    def _same(self, staged: str) -> str:
+    def _of_owner(self) -> str:
+        return f"target_table = {self._db.mark(1)} AND sync_id = {self._db.mark(2)}"
+
+    def _same(self) -> str:
         db = self._db
+        same = db.same(_ENTITY_KEY, "a.entity_key", "s.entity_key")
         return (
             f"SELECT 1 FROM {db.quoted(self._adopted)} AS a WHERE a.target_table = {db.mark(1)} "
-            f"AND a.sync_id = {db.mark(2)} AND a.entity_key = {staged}.entity_key"
+            f"AND a.sync_id = {db.mark(2)} AND {same}"
         )
 
     def _owner(self, sync_id: str) -> tuple[str, str]:
-        return self._db.fold(self._target.name), sync_id
+        return self._db.fold_table(self._target.name), sync_id
 
 
 def _now() -> datetime:

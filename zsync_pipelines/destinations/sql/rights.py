@@ -14,6 +14,10 @@ def check_rights(db: Backend, place: Place, settings: SqlSettings) -> str:
     ours = {place.beside(RECEIPTS): ["DELETE"], place.beside(ADOPTED): ["DELETE"]}
     needed = {place: [] if settings.flags else ["DELETE"], **ours}
     exists = db.connect(writing=False)
+    if exists and not db.can_stage():
+        raise CredentialsError(
+            f"{db.describe_self()}: this user may not create temporary tables; grant that right there"
+        )
     for table, more in needed.items():
         if not exists or db.describe(table) is None:
             if not db.can_create(place.schema):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import sqlalchemy as sa
@@ -12,12 +13,29 @@ from pydantic import Field, SecretStr, field_validator
 from zsync_pipelines.destinations.redact import without_credentials
 from zsync_pipelines.domain.destination import DestinationSettings
 
-DEFAULT_SCHEMAS = {"postgresql": "public", "duckdb": "main", "sqlite": "main"}
-"""The schema of a table that names none, by database; its keys are the databases that can be written."""
-
-EMBEDDED = ("duckdb", "sqlite")
-_POSTGRESQL_PORT = "5432"
 _MAX_PARTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a URL says of a kind of database. `schema`: that of a table which names none; None where it is the URL's
+    database. `port`: the server's usual one; None for a database that is a file. `dialect`: its name in targets."""
+
+    dialect: str
+    schema: str | None
+    port: str | None = None
+
+
+_MYSQL = Kind("mysql", None, "3306")
+
+KINDS: Mapping[str, Kind] = {
+    "postgresql": Kind("postgresql", "public", "5432"),
+    "mysql": _MYSQL,
+    "mariadb": _MYSQL,
+    "duckdb": Kind("duckdb", "main"),
+    "sqlite": Kind("sqlite", "main"),
+}
+"""The databases that can be written, by SQLAlchemy's name."""
 
 
 class SqlSettings(DestinationSettings):
@@ -40,11 +58,13 @@ class SqlSettings(DestinationSettings):
         if url is None:
             raise ValueError("is no SQLAlchemy URL; write one such as sqlite:///crm.db or postgresql://user@host/crm")
         backend = url.get_backend_name()
-        if backend not in DEFAULT_SCHEMAS:
-            known = ", ".join(sorted(DEFAULT_SCHEMAS))
-            raise ValueError(f"'{backend}' cannot be written to; databases known: {known}")
-        if backend in EMBEDDED and (url.database or ":memory:").startswith((":memory:", "file::memory:")):
+        kind = KINDS.get(backend)
+        if kind is None:
+            raise ValueError(f"'{backend}' cannot be written to; databases known: {', '.join(sorted(KINDS))}")
+        if kind.port is None and (url.database or ":memory:").startswith((":memory:", "file::memory:")):
             raise ValueError(f"a database in memory is gone after the run; name a file, such as {backend}:///crm.db")
+        if kind.schema is None and not url.database:
+            raise ValueError(f"names no database; write one, as in {backend}://user@host/crm")
         return value
 
     @field_validator("table")
@@ -65,15 +85,17 @@ class SqlSettings(DestinationSettings):
         return sa.make_url(self.url.get_secret_value())
 
 
-def split_table(table: str, backend: str) -> tuple[str, str]:
+def split_table(table: str, url: sa.URL) -> tuple[str, str]:
     """Schema and name of a table."""
     schema, _, name = table.rpartition(".")
-    return schema or DEFAULT_SCHEMAS.get(backend, ""), name
+    kind = KINDS.get(url.get_backend_name())
+    default = kind.schema if kind else ""
+    return schema or (url.database or "" if default is None else default), name
 
 
 def is_default(schema: str, backend: str) -> bool:
     """Whether every new database of the kind has this schema."""
-    return schema.lower() == DEFAULT_SCHEMAS.get(backend)
+    return schema.lower() == KINDS[backend].schema
 
 
 def target_of(settings: SqlSettings) -> Mapping[str, str]:
@@ -83,15 +105,19 @@ def target_of(settings: SqlSettings) -> Mapping[str, str]:
     if url is None:
         return {"url": without_credentials(text), "table": settings.table}
     backend = url.get_backend_name()
-    table = ".".join(part for part in split_table(settings.table, backend) if part)
-    if backend in EMBEDDED:
+    kind = KINDS.get(backend, Kind(backend, "", ""))
+    parts = split_table(settings.table, url)
+    table = ".".join(part for part in parts if part)
+    if kind.port is None:
         # Their names do not depend on case. A path stays relative: a project's folder may move.
         return {"dialect": backend, "database": posixpath.normpath(url.database or ""), "table": table.casefold()}
     query = url.normalized_query
-    host = url.host or ",".join(query.get("host", ())) or "localhost"
-    port = str(url.port or ",".join(query.get("port", ())) or _POSTGRESQL_PORT)
-    database = url.database or ",".join(query.get("dbname", ()))
-    return {"dialect": backend, "host": host.lower(), "port": port, "database": database, "table": table}
+    host = ",".join(query.get("unix_socket", ())) or url.host or ",".join(query.get("host", ())) or "localhost"
+    port = str(url.port or ",".join(query.get("port", ())) or kind.port)
+    place = {"dialect": kind.dialect, "host": host.lower(), "port": port}
+    if kind.schema is None:  # a schema is a database: which of them the URL names does not matter
+        return {**place, "database": parts[0], "table": parts[1]}
+    return {**place, "database": url.database or ",".join(query.get("dbname", ())), "table": table}
 
 
 def _parsed(text: str) -> sa.URL | None:

@@ -17,7 +17,6 @@ from zsync_pipelines.domain.destination import SyncShape
 from zsync_pipelines.domain.keys import KeyType
 from zsync_pipelines.errors import TargetMissingError
 
-_ZONED = " WITH TIME ZONE"
 _KEY_FAMILIES = {
     KeyType.INTEGER: (*NUMBERS, FieldType.TEXT),
     # Digits as text are the same keys as the integers; other text is refused row by row.
@@ -37,6 +36,9 @@ class Target:
     def check_names(self, shape: SyncShape, key_column: str) -> None:
         """TargetMissingError if a field is mapped to a column that zsync itself writes, or two to one column."""
         db, seen = self.db, set()
+        for name in (self.place.schema, self.place.name, key_column, *shape.payload.names):
+            if fault := db.name_fault(name):
+                raise TargetMissingError(f"nothing in {db.describe_self()} can be named '{name}': {fault}")
         for name in shape.payload.names:
             if db.fold(name) == db.fold(key_column):
                 raise TargetMissingError(
@@ -94,26 +96,23 @@ class Target:
         db = self.db
         keys = {
             KeyType.INTEGER: db.types[FieldType.INTEGER],
-            KeyType.TEXT: db.types[FieldType.TEXT],
+            KeyType.TEXT: db.key_type,
             KeyType.UUID: db.uuid_type,
         }
         columns = [f"{db.quote(key_column)} {keys[shape.key_type]} NOT NULL PRIMARY KEY"]
         columns += [f"{db.quote(column.name)} {_native(db, column)}" for column in shape.payload]
         if self.settings.flags:
             columns.append(f"{IS_MEMBER} {db.types[FieldType.BOOLEAN]} NOT NULL DEFAULT TRUE")
-        return f"CREATE TABLE {db.quoted(self.place)} ({', '.join(columns)})"
+        return db.creation(self.place, ", ".join(columns))
 
     def fields_when_made(self, shape: SyncShape) -> TargetFields:
         """What the table will take once it is created."""
         db = self.db
-        key = db.text_spec
-        if shape.key_type is KeyType.INTEGER:
-            key = integers(64)
+        key = integers(64) if shape.key_type is KeyType.INTEGER else self._key_limit(db.specs.get(FieldType.TEXT))
         fields = {}
         for column in shape.payload:
             family = family_of(column.type)
-            base = db.text_spec if family is FieldType.TEXT else FieldSpec()
-            base = db.float_spec if family is FieldType.FLOAT else base
+            base = db.specs.get(family, FieldSpec()) if family else FieldSpec()
             fields[column.name] = db.narrowed(base, _native(db, column), column.type)
         return TargetFields(key, fields)
 
@@ -159,9 +158,16 @@ class Target:
                 "it cannot hold the keys; correct key_column, or use another table"
             )
         if key.family is FieldType.TEXT:
-            return replace(spec_of(FieldType.TEXT, key.spec), nullable=False)
+            return replace(self._key_limit(spec_of(FieldType.TEXT, key.spec)), nullable=False)
         low, high = key.spec.minimum, key.spec.maximum
         return integers(64) if low is None else FieldSpec(minimum=low, maximum=high)
+
+    def _key_limit(self, spec: FieldSpec | None) -> FieldSpec:
+        """What text keys a column takes, and zsync's own tables too."""
+        spec, own = spec or FieldSpec(), self.db.key_length
+        if own is None or (spec.max_length is not None and spec.max_length <= own):
+            return spec
+        return replace(spec, max_length=own)
 
 
 def family_of(kind: pa.DataType) -> FieldType | None:
@@ -182,7 +188,7 @@ def family_of(kind: pa.DataType) -> FieldType | None:
 def _native(db: Backend, column: pa.Field) -> str:
     """The type of a column that is to be made. Where all values are null so far, text: it takes anything later."""
     family = family_of(column.type) or FieldType.TEXT
-    zone = _ZONED if family is FieldType.TIMESTAMP and column.type.tz else ""
+    zone = db.zoned if family is FieldType.TIMESTAMP and column.type.tz else ""
     scale = column.type.scale if family is FieldType.DECIMAL else 0
     name = db.decimal_type(scale) if family is FieldType.DECIMAL else db.types[family]
     return name.format(scale=scale) + zone

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 import sqlalchemy as sa
 
-from zsync_pipelines.destinations.sql.backend import FileBackend
+from zsync_pipelines.destinations.sql.file_backend import FileBackend
 from zsync_pipelines.destinations.sql.types import integers, spec_of
 from zsync_pipelines.destinations.sql.values import STAGED, Column, Place, Refusal, Table
 from zsync_pipelines.domain.capabilities import FieldSpec, FieldType
@@ -67,7 +67,8 @@ class SQLiteBackend(FileBackend):
         FieldType.TIMESTAMP: "TIMESTAMP",
     }
     uuid_type = "TEXT"
-    float_spec = FieldSpec(finite=True)  # SQLite stores NaN as NULL
+    # SQLite stores NaN as NULL.
+    specs: ClassVar[Mapping[FieldType, FieldSpec]] = {FieldType.FLOAT: FieldSpec(finite=True)}
 
     def __init__(self, url: sa.URL) -> None:
         super().__init__(url)
@@ -180,9 +181,9 @@ class SQLiteBackend(FileBackend):
     def timestamp(self, value: datetime) -> Any:
         return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
-    def stage(self, definition: str, rows: pl.DataFrame) -> None:
+    def stage(self, target: str, columns: Sequence[Column], rows: pl.DataFrame) -> None:
         self.execute(f"DROP TABLE IF EXISTS temp.{STAGED}")
-        self.execute(f"CREATE TEMP TABLE {STAGED} AS {definition}")
+        self.execute(f"CREATE TEMP TABLE {STAGED} AS {self.staged_as(target, columns)}")
         textual = rows.select(
             canonical_text(name, dtype) if isinstance(dtype, pl.Decimal | pl.Date | pl.Datetime) else pl.col(name)
             for name, dtype in rows.schema.items()

@@ -17,6 +17,7 @@ class Column:
     """A column of an existing table. `native`: its type, for messages. `family` is None for one of no family of ours.
 
     `required`: takes no null and has no default. `computed`: the database fills it, so nobody can write it.
+    `collation`: how the database compares its texts, where it may take different ones for equal.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Column:
     spec: FieldSpec
     required: bool = False
     computed: bool = False
+    collation: str | None = None
 
     @property
     def is_uuid(self) -> bool:
@@ -43,6 +45,17 @@ class Table:
 
     columns: Mapping[str, Column]
     unique: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Some of the staged rows, as SQL. `tables`: the staged table as `s`, alone or joined; `where`: which of them."""
+
+    tables: str
+    where: str = "1 = 1"
+
+    def __str__(self) -> str:
+        return f"{self.tables} WHERE {self.where}"
 
 
 @dataclass(frozen=True, slots=True)
