@@ -16,13 +16,18 @@ from zsync_pipelines.errors import ConfigError, StorageError
 _MIGRATION_LOCK = 7_263_114_001
 """Any constant will do; it only must be the same in every zsync process of one PostgreSQL database."""
 _SQLITE_BUSY_SECONDS = 60
+_LOCK_SECONDS = 60
+"""How long a statement waits for another process's lock, in PostgreSQL."""
+_IDLE_SECONDS = 20
+"""How long a process may do nothing within a transaction. One that is stopped there must not keep its locks, or nobody
+could take its lease over. Shorter than a lease."""
 
 
 def open_database(url: str) -> sa.Engine:
     """Connect and migrate. ConfigError for a URL that is none, StorageError when the database cannot be opened."""
     try:
         parsed = sa.make_url(url)
-        engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else sa.create_engine(_driver(parsed))
+        engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
     except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
         raise ConfigError(f"ZSYNC_DATABASE_URL: {_explain(error)}") from None
     try:
@@ -63,6 +68,19 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     def _begin(connection: sa.Connection) -> None:
         # Take the write lock at once: a read that upgrades later fails under contention instead of waiting.
         connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: sa.URL) -> sa.Engine:
+    engine = sa.create_engine(_driver(url))
+
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: Any, _: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = '{_LOCK_SECONDS}s'")
+            cursor.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")
+        connection.commit()
 
     return engine
 
