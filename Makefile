@@ -22,6 +22,7 @@ soak: $(STAMP) mysql  ## what takes longer than CI may
 
 bench: $(STAMP)  ## measurements, as ratios within one run
 	$(BIN)/python -m benchmarks.sync_run
+	$(BIN)/python -m benchmarks.delivery
 
 dev: $(STAMP)  ## Dagster's UI, schedules and sensors
 	$(BIN)/dagster dev

@@ -1,9 +1,10 @@
 """Delivering a plan, beside a bare client: `python -m benchmarks.delivery [--rows N] [--json]`.
 
 To an HTTP server in a process of its own that reads each request as JSON: ours with its ledger, retries and limits, and
-a bare httpx client that posts the very same bodies, made beforehand, with as many threads. To PostgreSQL: ours with its
-receipts, and bare COPY of the same rows into a table with a primary key, a transaction per batch. Times are of the
-delivery alone: the plan is made before, as it is for the bare client.
+a bare httpx client that posts the very same bodies, made beforehand, with as many threads (and one that makes them as
+it goes). To PostgreSQL: ours with its receipts, and bare COPY of the same rows into a table with a primary key, a
+transaction per batch. Times are of the sending alone, and of it with the snapshot that is written and committed after;
+the plan is made before, as it is for the bare client. Memory is what the delivery took beyond what the process had.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ import argparse
 import json
 import multiprocessing
 import queue
-import resource
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,12 @@ import sqlalchemy as sa
 import yaml
 
 from zsync_pipelines.domain.run import RunOptions, RunStatus, Trigger
-from zsync_pipelines.service import journal
+from zsync_pipelines.service import run_sync
 from zsync_pipelines.service.apply import apply_paths
 from zsync_pipelines.service.bootstrap import open_zsync
-from zsync_pipelines.service.run_sync import deliver_step, evaluate_step, plan_step, start
+from zsync_pipelines.service.run_sync import evaluate_step, plan_step, start
 from zsync_pipelines.service.setup import load_setup
+from zsync_pipelines.store import ledger
 
 BATCH_ROWS, IN_FLIGHT = 1000, 4
 FIELDS = ("email", "name", "score")
@@ -44,20 +45,37 @@ FIELDS = ("email", "name", "score")
 
 @dataclass
 class Result:
-    """Rows a second of ours and of the bare client, and the share of our time that the ledger took."""
+    """Seconds of ours and of the bare client for so many rows. `making`: of a bare client that makes its bodies while
+    it sends, as we do. `ledger_share`: the writes to the
+    ledger, repeated by themselves after, as a share of our sending."""
 
     what: str
     rows: int
-    ours: float
+    sending: float
+    committed: float
     bare: float
+    making: float | None
     ledger_share: float
-    peak_mb: float = field(default_factory=lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    memory_mb: float
 
     def __str__(self) -> str:
+        making = "" if self.making is None else f", bare that makes its bodies {self.making / self.sending:.2f}"
         return (
-            f"{self.what:12} {self.rows:>10,} rows   ours {self.ours:>9,.0f} rows/s   bare {self.bare:>9,.0f} rows/s"
-            f"   ratio {self.ours / self.bare:.2f}   ledger {self.ledger_share:.1%}   peak {self.peak_mb:.0f} MB"
+            f"{self.what:10} {self.rows:>10,} rows   sending {self.rows / self.sending:>9,.0f} rows/s"
+            f"   bare {self.rows / self.bare:>9,.0f} rows/s   ratio {self.bare / self.sending:.2f}"
+            f" (with the snapshot {self.bare / self.committed:.2f}{making})   ledger {self.ledger_share:.1%}"
+            f"   memory +{self.memory_mb:.0f} MB"
         )
+
+
+@dataclass
+class Ours:
+    """What our delivery took: seconds and MB."""
+
+    sending: float
+    committed: float
+    ledger: float
+    memory_mb: float
 
 
 def main() -> None:
@@ -78,8 +96,9 @@ def main() -> None:
 def to_http(rows: int) -> Result:
     with tempfile.TemporaryDirectory(prefix="zb") as folder, served() as (url, _):
         config = {"url": f"{url}/hook", "max_batch_rows": BATCH_ROWS, "max_in_flight": IN_FLIGHT}
-        seconds, share = ours(Path(folder), rows, {"type": "webhook", "config": config})
-        return Result("HTTP", rows, rows / seconds, rows / bare_http(url, Path(folder), rows), share)
+        took = ours(Path(folder), rows, {"type": "webhook", "config": config})
+        making = bare_http(url, Path(folder), rows, ready=False)
+        return result("HTTP", rows, took, bare_http(url, Path(folder), rows, ready=True), making)
 
 
 def to_postgresql(rows: int) -> Result:
@@ -90,14 +109,17 @@ def to_postgresql(rows: int) -> Result:
         try:
             url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
             text = url.render_as_string(hide_password=False)
-            seconds, share = ours(Path(folder), rows, {"type": "sql", "config": {"url": text, "table": "contacts"}})
-            return Result("PostgreSQL", rows, rows / seconds, rows / bare_copy(text, Path(folder)), share)
+            took = ours(Path(folder), rows, {"type": "sql", "config": {"url": text, "table": "contacts"}})
+            return result("PostgreSQL", rows, took, bare_copy(text, Path(folder)))
         finally:
             server.cleanup()
 
 
-def ours(folder: Path, rows: int, destination: dict[str, Any]) -> tuple[float, float]:
-    """Seconds of the delivery, and the share of them in which anybody waited for the ledger, per sender."""
+def result(what: str, rows: int, took: Ours, bare: float, making: float | None = None) -> Result:
+    return Result(what, rows, took.sending, took.committed, bare, making, took.ledger / took.sending, took.memory_mb)
+
+
+def ours(folder: Path, rows: int, destination: dict[str, Any]) -> Ours:
     with duckdb.connect(str(folder / "people.duckdb")) as connection:
         connection.execute(
             "CREATE TABLE people AS SELECT i::BIGINT AS id, 'person' || i || '@example.com' AS email, "
@@ -123,20 +145,44 @@ def ours(folder: Path, rows: int, destination: dict[str, Any]) -> tuple[float, f
     apply_paths(app, [folder / "config.yaml"])
     run = start(app, load_setup(app, "people"), RunOptions(), Trigger.MANUAL)
     plan = plan_step(app, run, evaluate_step(app, run))
-    waited = _Stopwatch()
-    with mock.patch.object(journal.Journal, "_write", waited.around(journal.Journal._write)):
+    sending, memory, writes = _Stopwatch(), _Memory(), _Writes()
+    with (
+        mock.patch.object(ledger.Ledger, "write", writes.noted(ledger.Ledger.write)),
+        mock.patch.object(run_sync, "deliver", sending.around(memory.around(run_sync.deliver))),
+    ):
         started = time.perf_counter()
-        ended = deliver_step(app, run, plan)
+        ended = run_sync.deliver_step(app, run, plan)
         seconds = time.perf_counter() - started
     assert ended.status is RunStatus.SUCCESS, ended.error
-    senders = IN_FLIGHT if destination["type"] == "webhook" else 1
-    return seconds, waited.seconds / senders / seconds
+    return Ours(sending.seconds, seconds, writes.seconds_again(folder), memory.mb)
 
 
-@dataclass
+class _Memory:
+    """The most memory that a call took beyond what the process had before it (Linux)."""
+
+    mb = 0.0
+
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def measured(*args: Any) -> Any:
+            Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+            before = self._read("VmRSS")
+            try:
+                return function(*args)
+            finally:
+                self.mb = (self._read("VmHWM") - before) / 1024
+
+        return measured
+
+    @staticmethod
+    def _read(name: str) -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
 class _Stopwatch:
-    seconds: float = 0.0
-    turn: threading.Lock = field(default_factory=threading.Lock)
+    """The seconds that a call took."""
+
+    seconds = 0.0
 
     def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*args: Any) -> Any:
@@ -144,32 +190,55 @@ class _Stopwatch:
             try:
                 return function(*args)
             finally:
-                with self.turn:
-                    self.seconds += time.perf_counter() - started
+                self.seconds = time.perf_counter() - started
 
         return timed
 
 
-def bare_http(url: str, folder: Path, rows: int) -> float:
-    """Seconds to post the very bodies that our run posted, from as many threads."""
-    bodies: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+class _Writes:
+    """What a run wrote to the ledger, to be written again, without those who send beside it."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def noted(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def write(ledger: Any, *args: Any) -> Any:
+            self.calls.append(args)
+            return function(ledger, *args)
+
+        return write
+
+    def seconds_again(self, folder: Path) -> float:
+        app = open_zsync({"ZSYNC_HOME": str(folder / "again")})
+        started = time.perf_counter()
+        for args in self.calls:
+            app.ledger.write(*args)
+        return time.perf_counter() - started
+
+
+def bare_http(url: str, folder: Path, rows: int, *, ready: bool) -> float:
+    """Seconds to post the very bodies that our run posted, from as many threads. `ready`: they are made beforehand."""
     with duckdb.connect(str(folder / "people.duckdb"), read_only=True) as connection:
         relation = connection.sql("SELECT id AS entity_key, email, name, score FROM people")
         people = pl.DataFrame(relation.to_arrow_table())
-    for number, start_row in enumerate(range(0, rows, BATCH_ROWS)):
-        text = people.slice(start_row, BATCH_ROWS).write_json()
+
+    def body(number: int) -> bytes:
+        text = people.slice(number * BATCH_ROWS, BATCH_ROWS).write_json()
         head = json.dumps({"sync_id": "people", "run_id": "x" * 27, "batch": number, "operation": "add"})
-        bodies.put(f'{head[:-1]}, "rows": {text}}}'.encode())
+        return f'{head[:-1]}, "rows": {text}}}'.encode()
+
+    batches: queue.SimpleQueue[bytes | int | None] = queue.SimpleQueue()
+    for number in range(rows // BATCH_ROWS):
+        batches.put(body(number) if ready else number)
     for _ in range(IN_FLIGHT):
-        bodies.put(None)
-    del people
+        batches.put(None)
 
     def post_all() -> None:
         with httpx.Client() as client:
-            while (body := bodies.get()) is not None:
-                client.post(
-                    f"{url}/hook", content=body, headers={"content-type": "application/json"}
-                ).raise_for_status()
+            while (batch := batches.get()) is not None:
+                content = body(batch) if isinstance(batch, int) else batch
+                headers = {"content-type": "application/json"}
+                client.post(f"{url}/hook", content=content, headers=headers).raise_for_status()
 
     threads = [threading.Thread(target=post_all) for _ in range(IN_FLIGHT)]
     started = time.perf_counter()

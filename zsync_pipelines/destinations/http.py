@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 import httpx
 
@@ -74,9 +75,10 @@ def ask(
 
     No text of an error holds the URL's path or query, a header or a body: each may hold secrets or members' data.
     """
-    host = httpx.URL(url).host
+    parsed = _parsed(url)
+    host = parsed.host
     try:
-        response = client.request(method, url, content=content, headers=dict(headers))
+        response = client.request(method, parsed, content=content, headers=dict(headers))
     except _NOT_SENT as error:
         raise TryAgainError(f"no connection to {host} ({type(error).__name__})") from None
     except httpx.TransportError as error:
@@ -101,6 +103,9 @@ def ask(
     return response
 
 
+_parsed = lru_cache(maxsize=64)(httpx.URL)
+
+
 def retry_after(response: httpx.Response) -> float | None:
     """Seconds that the answer asks to wait (seconds or a date); None if it does not say."""
     value = response.headers.get("retry-after", "").strip()
@@ -121,6 +126,8 @@ def allowance(response: httpx.Response) -> Allowance | None:
     Understood are `RateLimit-Remaining` and `-Reset`, the same with `X-`, and the structured `RateLimit` of the IETF's
     drafts (draft-ietf-httpapi-ratelimit-headers). A reset may be seconds from now or a time in seconds since 1970.
     """
+    if not any(b"ratelimit" in name.lower() for name, _ in response.headers.raw):
+        return None  # nearly always; a lookup by name costs far more
     headers = response.headers
     remaining = headers.get("ratelimit-remaining") or headers.get("x-ratelimit-remaining")
     reset = headers.get("ratelimit-reset") or headers.get("x-ratelimit-reset")

@@ -5,45 +5,54 @@ Decimals and times are texts, so that nothing is rounded, and so are NaN and inf
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 
 import polars as pl
-
-_DIGITS = 18
-"""Any whole number of so many digits, with its sign, fits into 64 bits."""
-
-
-def json_list(frame: pl.DataFrame, names: Sequence[str], numbers: str | None = None) -> str:
-    """The rows as JSON objects, with commas between. `names`: of the members, by column; `numbers`: a column of whole
-    numbers kept as text, which are JSON numbers however many digits they have."""
-    if _is_plain(frame, numbers):
-        # One pass over whole rows, in half the time of one pass per value.
-        values = [_plain_value(name, dtype, numbers) for name, dtype in frame.schema.items()]
-        row = pl.struct([value.alias(str(number)) for number, value in enumerate(values)])
-        row = row.struct.rename_fields(list(names)).struct.json_encode()
-    else:
-        tokens = [
-            pl.col(name) if name == numbers else json_value(pl.col(name), dtype) for name, dtype in frame.schema.items()
-        ]
-        row = json_object(names, tokens)
-    text: str = frame.select(row.str.join(",")).item()
-    return text
+import pyarrow as pa
+import pyarrow.compute as pc
 
 
-def _is_plain(frame: pl.DataFrame, numbers: str | None) -> bool:
-    """Whether every value reads the same in a row encoded as a whole."""
-    tests = [pl.col(name).is_finite().all() for name, dtype in frame.schema.items() if dtype.is_float()]
-    if numbers is not None:
-        tests.append(pl.col(numbers).str.len_bytes().max() <= _DIGITS)
-    return not tests or frame.select(pl.all_horizontal(tests)).item() is not False
+def json_list(table: pa.Table, names: Sequence[str], numbers: str | None = None) -> bytes:
+    """The rows as JSON objects in UTF-8, with commas between. `names`: of the members, by column; `numbers`: a column
+    of whole numbers kept as text, which are JSON numbers however many digits they have."""
+    plain = _plain(table, names, numbers)
+    if plain is not None:
+        buffer = io.BytesIO()
+        plain.write_json(buffer)
+        return buffer.getvalue()[1:-1]
+    frame = pl.DataFrame(table)
+    tokens = [
+        pl.col(name) if name == numbers else json_value(pl.col(name), dtype) for name, dtype in frame.schema.items()
+    ]
+    text: str = frame.select(json_object(names, tokens).str.join(",")).item()
+    return text.encode()
 
 
-def _plain_value(name: str, dtype: pl.DataType, numbers: str | None) -> pl.Expr:
-    if name == numbers:
-        return pl.col(name).cast(pl.Int64)
-    value = pl.col(name)
-    return plain_text(value, dtype) if dtype.is_decimal() or dtype.is_temporal() else value
+def _plain(table: pa.Table, names: Sequence[str], numbers: str | None) -> pl.DataFrame | None:
+    """The rows such that polars, at a third of the cost, writes the same JSON; None if some value has no such form."""
+    columns = []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if name == numbers:
+            try:
+                columns.append(pc.cast(column, pa.int64()))
+            except pa.ArrowInvalid:
+                return None  # beyond 64 bits
+        elif pa.types.is_floating(column.type) and pc.all(pc.is_finite(column)).as_py() is False:
+            return None
+        else:
+            columns.append(column)
+    plain = pa.table(columns, names=list(names))
+    batches = plain.to_batches()
+    # Polars takes a record batch in a third of the time of a table.
+    frame = pl.DataFrame(batches[0] if len(batches) == 1 else plain)
+    texts = [
+        plain_text(pl.col(name), dtype).alias(name)
+        for name, dtype in frame.schema.items()
+        if dtype.is_decimal() or dtype.is_temporal()
+    ]
+    return frame.with_columns(texts) if texts else frame
 
 
 def json_object(names: Sequence[str], tokens: Sequence[pl.Expr]) -> pl.Expr:

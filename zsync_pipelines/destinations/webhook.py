@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import httpx
-import polars as pl
 from pydantic import Field, SecretStr, field_validator
 
 from zsync_pipelines.destinations.http import post
@@ -137,15 +136,15 @@ class WebhookDestination(Destination[WebhookSettings]):
 
 
 def _body(batch: Batch) -> bytes:
-    frame = pl.DataFrame(batch.table).select(KEY, *(FIELD_PREFIX + name for name in batch.fields))
-    rows = json_list(frame, [KEY, *batch.fields], KEY if batch.key_type is KeyType.INTEGER else None)
+    table = batch.table.select([KEY, *(FIELD_PREFIX + name for name in batch.fields)])
+    rows = json_list(table, [KEY, *batch.fields], KEY if batch.key_type is KeyType.INTEGER else None)
     envelope = {
         "sync_id": batch.sync_id,
         "run_id": batch.run_id,
         "batch": batch.number,
         "operation": batch.op.value,
     }
-    return f'{json.dumps(envelope)[:-1]}, "rows": [{rows}]}}'.encode()
+    return b"".join((json.dumps(envelope)[:-1].encode(), b', "rows": [', rows, b"]}"))
 
 
 def _judge(batch: Batch, response: httpx.Response) -> Receipt:

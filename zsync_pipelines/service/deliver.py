@@ -7,6 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 
 from zsync_pipelines.domain.delivery import NEVER_ARRIVED, Outcome, Receipt
 from zsync_pipelines.domain.destination import Holdings
@@ -22,6 +23,11 @@ from zsync_pipelines.service.rate_limit import RateLimiter
 from zsync_pipelines.service.refs import PlanPart
 from zsync_pipelines.service.sending import Answers, Delivery, Piece, Sender, pieces
 from zsync_pipelines.store.frames import FrameFile
+from zsync_pipelines.store.ledger import LedgerEntry
+
+_AHEAD = 2
+"""Batches are recorded in groups of so many times those that are in flight: a write to the ledger costs the same for
+one and for many, and those who send do not wait for it. After a crash, so many more are without an answer."""
 
 
 def deliver(delivery: Delivery, lease: Lease, holdings: Holdings, progress: Progress) -> None:
@@ -43,14 +49,18 @@ def deliver(delivery: Delivery, lease: Lease, holdings: Holdings, progress: Prog
             cut = pieces(opened[part.name], capabilities.max_batch_rows, capabilities.max_batch_bytes)
             if part.part is Part.REPLACE_OUT:
                 into = next(other for other in parts if other.part is Part.REPLACE_IN)
-                exchange = _Exchange(sender, verdicts, (part, opened[part.name]), (into, opened[into.name]))
-                tasks: Iterator[Callable[[], object]] = (partial(exchange.send, piece) for piece in cut)
+                send: Callable[[Piece, LedgerEntry], Answers] = _Exchange(
+                    sender, verdicts, (part, opened[part.name]), (into, opened[into.name])
+                ).send
             else:
-                tasks = (partial(sender.send, part, opened[part.name], piece) for piece in cut)
+                send = partial(sender.send, part, opened[part.name])
             try:
-                _in_flight(tasks, capabilities.max_in_flight, lease)
+                recorded = _recorded(sender, part, cut, _AHEAD * capabilities.max_in_flight)
+                _in_flight((partial(send, *each) for each in recorded), capabilities.max_in_flight, lease)
             finally:
-                journal.flush()
+                if not lease.is_lost:  # else the run that took over has settled them
+                    sender.withdraw()
+                    journal.flush()
     lease.check()
     if capabilities.asynchronous:
         verdicts.wait()
@@ -58,16 +68,22 @@ def deliver(delivery: Delivery, lease: Lease, holdings: Holdings, progress: Prog
         _finish(delivery, holdings)
 
 
+def _recorded(sender: Sender, part: PlanPart, cut: Iterator[Piece], ahead: int) -> Iterator[tuple[Piece, LedgerEntry]]:
+    """The pieces, each recorded before it comes: `ahead` at a time, so that the ledger is written to less often."""
+    while group := list(islice(cut, ahead)):
+        yield from zip(group, sender.record(part, group), strict=True)
+
+
 def _in_flight(tasks: Iterator[Callable[[], object]], limit: int, lease: Lease) -> None:
-    """Call each in a thread, up to `limit` at once. After a failure, or when this thread is interrupted, nothing more
-    is begun, requests under way end, and it is raised."""
+    """Call each in a thread, up to `limit` at once, with more of them ready. After a failure, or when this thread is
+    interrupted, nothing more is begun, requests under way end, and it is raised."""
     running: set[Future[object]] = set()
     # Always in threads, also one at a time: an interrupt of this thread does not break a request half-way.
     with ThreadPoolExecutor(limit, thread_name_prefix="send") as pool:
         try:
             for task in tasks:
                 running.add(pool.submit(task))
-                if len(running) == limit:
+                if len(running) == (1 + _AHEAD) * limit:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         future.result()
@@ -87,17 +103,19 @@ class _Exchange:
     out: tuple[PlanPart, FrameFile]
     into: tuple[PlanPart, FrameFile]
 
-    def send(self, piece: Piece) -> None:
-        """Both operations on one piece. The two files have the same entities, row by row."""
+    def send(self, piece: Piece, entry: LedgerEntry) -> Answers:
+        """Both operations on one piece, which `entry` records to be taken out. The two files have the same entities,
+        row by row. Returns what became of the first."""
         part, file = self.out
         answers = [
-            (sent, entry, self.verdicts.judged(part, file, entry, receipt))
-            for sent, entry, receipt in self.sender.send(part, file, piece)
+            (sent, made, self.verdicts.judged(part, file, made, receipt))
+            for sent, made, receipt in self.sender.send(part, file, piece, entry)
         ]
         gone = _accepted(file, piece, answers)
         kept = tuple(offset for offset, is_gone in enumerate(gone) if not is_gone)
         if len(kept) < piece.rows:
             self.sender.send(*self.into, Piece(piece.start, piece.rows, kept))
+        return answers
 
 
 def _accepted(file: FrameFile, piece: Piece, answers: Answers) -> list[bool]:

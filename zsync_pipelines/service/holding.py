@@ -48,6 +48,11 @@ class Lease:
         """Have whoever checks next stop: the run is ending, with requests under way."""
         self._abandoned = True
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether another run is known to have taken over."""
+        return self._lost is not None
+
     def check(self) -> None:
         """Call before sending: LeaseLostError if the lease is gone, RunCancelledError if asked to stop."""
         if self._lost is not None:

@@ -8,6 +8,7 @@ that a crash keeps from the disk leaves a batch without an answer, which the nex
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -34,11 +35,12 @@ class Journal:
         self._queue = _Queue()
         self._queueing, self._writing = threading.Lock(), threading.Lock()
 
-    def record(self, entry: LedgerEntry) -> None:
-        """Record a batch that is about to be sent; durable on return."""
+    def record(self, entries: Sequence[LedgerEntry]) -> None:
+        """Record batches that are about to be sent; durable on return."""
+        at = self._app.clock()
         with self._queueing:
             queue = self._queue
-            queue.entries.append((entry, self._app.clock()))
+            queue.entries.extend((entry, at) for entry in entries)
         self._write(queue)
 
     def settle(self, receipt: Receipt) -> None:

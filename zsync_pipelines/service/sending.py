@@ -4,7 +4,7 @@ refused whole once more in pieces, to find the rows at fault."""
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from zsync_pipelines.domain.capabilities import Capabilities
-from zsync_pipelines.domain.delivery import DESTINATION_ID, MAYBE_THERE, Batch, Op, Outcome, Receipt
+from zsync_pipelines.domain.delivery import DESTINATION_ID, MAYBE_THERE, NEVER_ARRIVED, Batch, Op, Outcome, Receipt
 from zsync_pipelines.domain.destination import Destination, DestinationSettings
 from zsync_pipelines.domain.keys import KEY
 from zsync_pipelines.engine.frames import payload_columns
@@ -142,19 +142,45 @@ class Sender:
     number: int = 0
     done: int = 0
     turn: Lock = field(default_factory=Lock, init=False)
+    unsent: dict[int, LedgerEntry] = field(default_factory=dict, init=False)
+    """Recorded, and not begun to be sent."""
 
-    def send(self, part: PlanPart, file: FrameFile, piece: Piece) -> Answers:
-        """Send a piece, and find the rows at fault if it is refused whole. Rows of pieces that are not tried keep the
-        refusal of the batch they were in; the next run tries them again."""
+    def record(self, part: PlanPart, pieces: Sequence[Piece]) -> list[LedgerEntry]:
+        """Record pieces that are about to be sent, with one write for all."""
+        with self.turn:
+            entries = [self._entry(part, piece) for piece in pieces]
+            self.unsent.update((entry.number, entry) for entry in entries)
+        self.journal.record(entries)
+        return entries
+
+    def withdraw(self) -> None:
+        """Record of what was not begun that nothing of it arrived."""
+        with self.turn:
+            for entry in self.unsent.values():
+                self.journal.settle(never_sent(entry))
+            self.unsent.clear()
+
+    def send(self, part: PlanPart, file: FrameFile, piece: Piece, entry: LedgerEntry | None = None) -> Answers:
+        """Send a piece, recorded already as `entry` or recorded now, and find the rows at fault if it is refused whole.
+        Rows of pieces that are not tried keep the refusal of the batch they were in; the next run tries them again."""
         answers: Answers = []
-        self._send(part, file, piece, _Search(), answers)
+        self._send(part, file, piece, _Search(), answers, entry)
         with self.turn:
             self.done += piece.sent
             self.progress(f"rows sent ({part.op})", self.done, self.total)
         return answers
 
-    def _send(self, part: PlanPart, file: FrameFile, piece: Piece, search: _Search, answers: Answers) -> None:
-        entry, receipt = self._send_once(part, file, piece, doubtful=search.doubtful)
+    def _send(
+        self,
+        part: PlanPart,
+        file: FrameFile,
+        piece: Piece,
+        search: _Search,
+        answers: Answers,
+        entry: LedgerEntry | None = None,
+    ) -> None:
+        (entry,) = self.record(part, [piece]) if entry is None else (entry,)
+        receipt = self._send_once(part, file, entry, doubtful=search.doubtful)
         answers.append((piece, entry, receipt))
         search.saw(receipt)
         if receipt.rest is not Outcome.REJECTED or receipt.exceptions or piece.sent == 1 or not receipt.permanent:
@@ -164,18 +190,11 @@ class Sender:
                 return
             self._send(part, file, half, search, answers)
 
-    def _send_once(
-        self, part: PlanPart, file: FrameFile, piece: Piece, *, doubtful: bool
-    ) -> tuple[LedgerEntry, Receipt]:
+    def _send_once(self, part: PlanPart, file: FrameFile, entry: LedgerEntry, *, doubtful: bool) -> Receipt:
         self.attempts.lease.check()
-        with self.turn:  # files are read, and batches numbered, by one thread at a time
-            key = secrets.token_hex(16)
-            entry = LedgerEntry(
-                self.delivery.run_id, self.number, part.name, piece.start, piece.rows, key, skipped=piece.skipped
-            )
-            self.number += 1
+        with self.turn:  # files are read by one thread at a time
             batch = read_batch(self.delivery, part, entry, file)
-        self.journal.record(entry)
+            self.unsent.pop(entry.number)
         attempt = Attempt(self.attempts, batch, doubtful)
         try:
             receipt = attempt.send()
@@ -186,7 +205,18 @@ class Sender:
             raise
         receipt = answer_of(batch, receipt)
         self.journal.settle(receipt)
-        return entry, receipt
+        return receipt
+
+    def _entry(self, part: PlanPart, piece: Piece) -> LedgerEntry:
+        number, key = self.number, secrets.token_hex(16)
+        self.number += 1
+        return LedgerEntry(self.delivery.run_id, number, part.name, piece.start, piece.rows, key, skipped=piece.skipped)
+
+
+def never_sent(entry: LedgerEntry) -> Receipt:
+    """The receipt of a batch that was recorded and not sent."""
+    rows = entry.rows - len(entry.skipped)
+    return Receipt(entry.number, rows, Outcome.REJECTED, NEVER_ARRIVED, permanent=False)
 
 
 def answer_of(batch: Batch, receipt: Receipt) -> Receipt:

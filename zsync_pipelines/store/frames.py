@@ -69,6 +69,8 @@ class FrameFile:
         except (pa.ArrowInvalid, OSError) as error:
             raise SnapshotError(f"{place} is damaged ({type(error).__name__}); {_WHAT_TO_DO}") from error
         self.rows = int(self._file.metadata.num_rows)
+        metadata = self._file.metadata
+        self._group_rows = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
         self._kept: tuple[int, pa.Table] | None = None
         if expected_rows is not None and self.rows != expected_rows:
             self.close()
@@ -95,7 +97,7 @@ class FrameFile:
             raise SnapshotError(f"{self.path} is damaged ({type(error).__name__}); {_WHAT_TO_DO}") from error
         if low == 0 and high >= 1 << HASH_BITS:
             return 0, frame
-        before = sum(self._file.metadata.row_group(number).num_rows for number in range(groups[0])) if groups else 0
+        before = sum(self._group_rows[: groups[0]]) if groups else 0
         hashes = frame[KEY_HASH]
         first = int((hashes < low).sum()) if low else 0
         last = int((hashes < high).sum()) if high < 1 << HASH_BITS else frame.height
@@ -104,8 +106,7 @@ class FrameFile:
     def slice(self, start: int, rows: int) -> pa.Table:
         """`rows` rows from row `start` on, reading only the row groups that hold them."""
         parts, first = [], 0
-        for number in range(self._file.num_row_groups):
-            count = self._file.metadata.row_group(number).num_rows
+        for number, count in enumerate(self._group_rows):
             low, high = max(start, first), min(start + rows, first + count)
             if low < high:
                 parts.append(self._group(number).slice(low - first, high - low))
