@@ -5,7 +5,7 @@ ZsyncError
 │   └── NotFoundError      there is no object of that id
 ├── SourceError            the source could not be read: the run ends before any diff
 ├── SnapshotError          a snapshot is missing or damaged: never taken for a first run
-├── StorageError           the storage folder or bucket refused
+├── StorageError           the storage folder, the bucket or the control database refused or failed
 ├── RefusedError           zsync will not do this as asked; the text names the option that allows it
 │   ├── OlderAsOfError     `as_of` lies before the last committed run's
 │   ├── KeyChangedError    the entity key column or its type changed
@@ -73,7 +73,7 @@ class SnapshotError(ZsyncError):
 
 
 class StorageError(ZsyncError):
-    """The storage folder or bucket refused a read or a write."""
+    """The storage folder or bucket refused a read or a write, or the control database failed."""
 
 
 class RefusedError(ZsyncError):

@@ -9,6 +9,7 @@ import dagster as dg
 
 from zsync_pipelines.domain.config import Catalog, Kind, Sync
 from zsync_pipelines.errors import ZsyncError
+from zsync_pipelines.orchestration.dead_runs import dead_run_definitions
 from zsync_pipelines.orchestration.references import ReferenceIO
 from zsync_pipelines.orchestration.run_options import RESOURCE, RunOptionsResource
 from zsync_pipelines.orchestration.schedules import sync_schedule
@@ -29,7 +30,7 @@ def build_definitions(app: Zsync) -> dg.Definitions:
     loaded = app.catalog.load()
     parts = [_build_or_report(app, loaded.catalog, sync) for sync in loaded.catalog.syncs.values()]
     parts += [broken_sync(id_, why) for (kind, id_), why in loaded.broken.items() if kind is Kind.SYNC]
-    return dg.Definitions.merge(common_definitions(app), verdict_definitions(app), *parts)
+    return dg.Definitions.merge(common_definitions(app), verdict_definitions(app), dead_run_definitions(app), *parts)
 
 
 def common_definitions(app: Zsync) -> dg.Definitions:

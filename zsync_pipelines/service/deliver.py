@@ -37,11 +37,11 @@ def deliver(delivery: Delivery, lease: Lease, holdings: Holdings, progress: Prog
     capabilities = delivery.capabilities
     limiter = RateLimiter(capabilities.rate_limits, lease.pause, delivery.app.monotonic)
     delivery.destination.listen(limiter.heed)
-    journal = Journal(delivery.app, delivery.run_id)
+    journal = Journal(delivery.app, delivery.run_id, lambda: lease.is_lost)
     attempts = Attempts(delivery.destination, capabilities.keeps_receipts, lease, limiter)
     sender = Sender(delivery, attempts, journal, progress, sum(part.rows for part in parts))
     verdicts = Polling(delivery, journal, lease, progress, delivery.app.monotonic() + capabilities.poll_seconds)
-    with ExitStack() as files:
+    with ExitStack() as files, journal:
         opened = {p.name: files.enter_context(FrameFile(delivery.app.storage, p.path, p.rows)) for p in parts}
         for part in parts:
             if part.part is Part.REPLACE_IN:

@@ -50,8 +50,8 @@ class Lease:
 
     @property
     def is_lost(self) -> bool:
-        """Whether another run is known to have taken over."""
-        return self._lost is not None
+        """Whether another run has taken over, or may have: this one was not renewed for as long as a lease lasts."""
+        return self._lost is not None or time.monotonic() - self._renewed > lease_seconds(self.timeout_seconds)
 
     def check(self) -> None:
         """Call before sending: LeaseLostError if the lease is gone, RunCancelledError if asked to stop."""

@@ -1,5 +1,5 @@
 """The ledger as a delivery writes it, from several threads: a batch is durable before it is sent, and its receipt goes
-to disk with whatever is recorded next, by whichever thread.
+to disk with whatever is recorded next, by whichever thread, or by itself a moment later.
 
 A transaction costs a flush to disk and some work, so that whoever writes takes along all that has queued up. A receipt
 that a crash keeps from the disk leaves a batch without an answer, which the next run settles as it does any other.
@@ -8,13 +8,18 @@ that a crash keeps from the disk leaves a batch without an answer, which the nex
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import TracebackType
+from typing import Self
 
 from zsync_pipelines.domain.delivery import Receipt
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.store.ledger import LedgerEntry
+
+_SOON_SECONDS = 0.1
+"""How long a receipt waits for a write that would take it along. Quick deliveries write more often than that anyhow."""
 
 
 @dataclass
@@ -28,12 +33,29 @@ class _Queue:
 
 
 class Journal:
-    """Writes one run's part of the ledger."""
+    """Writes one run's part of the ledger. Within `with`, receipts become durable soon, also if nothing is recorded.
 
-    def __init__(self, app: Zsync, run_id: str) -> None:
-        self._app, self._run_id = app, run_id
+    `is_lost`: whether another run has taken over, which then speaks for these batches.
+    """
+
+    def __init__(self, app: Zsync, run_id: str, is_lost: Callable[[], bool]) -> None:
+        self._app, self._run_id, self._is_lost = app, run_id, is_lost
         self._queue = _Queue()
         self._queueing, self._writing = threading.Lock(), threading.Lock()
+        self._settled, self._stop = threading.Event(), threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._write_soon, name=f"journal-{run_id}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._settled.set()
+        self._thread.join()
 
     def record(self, entries: Sequence[LedgerEntry]) -> None:
         """Record batches that are about to be sent; durable on return."""
@@ -44,9 +66,10 @@ class Journal:
         self._write(queue)
 
     def settle(self, receipt: Receipt) -> None:
-        """Record what became of a batch; durable with the next `record` or `flush`."""
+        """Record what became of a batch; durable with the next `record` or `flush`, or soon."""
         with self._queueing:
             self._queue.receipts.append((self._run_id, receipt, self._app.clock()))
+        self._settled.set()
 
     def flush(self) -> None:
         """Make everything durable."""
@@ -55,8 +78,25 @@ class Journal:
         if queue.receipts:
             self._write(queue)
 
+    def _write_soon(self) -> None:
+        while True:
+            self._settled.wait()
+            self._settled.clear()
+            with self._queueing:
+                queue = self._queue
+            if self._stop.wait(_SOON_SECONDS):
+                return
+            if queue.receipts and not queue.is_taken and not self._is_lost():
+                try:
+                    self._write(queue)
+                except Exception as error:  # told to whoever writes next
+                    self._failure = error
+                    return
+
     def _write(self, queue: _Queue) -> None:
         """Write a queue, unless somebody did while this thread waited for its turn."""
+        if self._failure is not None:
+            raise self._failure
         with self._writing:
             if not queue.is_taken:
                 with self._queueing:

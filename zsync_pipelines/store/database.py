@@ -36,7 +36,16 @@ def open_database(url: str) -> sa.Engine:
         reason = str(error.orig) if isinstance(error, sa.exc.DBAPIError) else str(error)
         shown = parsed.render_as_string(hide_password=True)
         raise StorageError(f"the control database {shown} cannot be opened: {reason.strip()}") from error
+    sa.event.listen(engine, "handle_error", _as_storage_error)
     return engine
+
+
+def _as_storage_error(context: sa.engine.ExceptionContext) -> None:
+    """A database that went away, or does not answer, is no bug of whoever asked it."""
+    gone = isinstance(context.sqlalchemy_exception, sa.exc.OperationalError | sa.exc.InterfaceError)
+    if gone or context.is_disconnect:
+        reason = str(context.original_exception).strip()  # SQLAlchemy's own text would repeat the parameters
+        raise StorageError(f"the control database failed: {reason}") from context.original_exception
 
 
 def _driver(url: sa.URL) -> sa.URL:

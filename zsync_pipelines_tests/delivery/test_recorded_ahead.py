@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from zsync_pipelines.domain.delivery import NEVER_ARRIVED, Outcome
 from zsync_pipelines.domain.run import RunStatus
+from zsync_pipelines.service.run_sync import run_sync
 from zsync_pipelines_tests.support.receiver import OK, Receiver, receiver
-from zsync_pipelines_tests.support.world import World, changes
+from zsync_pipelines_tests.support.world import SYNC, World, changes
 
 
 @pytest.fixture
@@ -42,3 +45,36 @@ def test_what_was_recorded_ahead_of_a_failure_is_known_not_to_have_arrived(world
 
     assert changes(world.run()) == (40 - failed.counts.added, 0, 0)
     assert len(hook.held) == 40
+
+
+def test_a_receipt_is_on_disk_while_the_next_request_takes_its_time(world: World, hook: Receiver) -> None:
+    go_on, second = threading.Event(), threading.Event()
+
+    def slow(_: dict[str, object]) -> None:
+        if len(hook.seen) == 2:
+            second.set()
+            go_on.wait(30)
+
+    hook.refuse = slow
+    world.config["destinations"]["table"]["config"]["max_in_flight"] = 1
+    world.apply()
+    app = world.open()
+    running = threading.Thread(target=run_sync, args=(app, SYNC))
+    running.start()
+    try:
+        assert second.wait(30)
+        deadline = time.monotonic() + 10
+        while not (settled := _settled(world)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    finally:
+        go_on.set()
+        running.join()
+
+    assert settled == [0]
+    assert app.runs.recent(SYNC, 1)[0].status is RunStatus.SUCCESS
+
+
+def _settled(world: World) -> list[int]:
+    app = world.open()
+    run = app.runs.recent(SYNC, 1)[0]
+    return [entry.number for entry in app.ledger.entries(run.id) if entry.is_settled]
