@@ -67,7 +67,6 @@ def test_a_whole_configuration_has_no_faults(tmp_path: Path) -> None:
             "models.customers.traits.spend_90d.where.condition_type",
             "'audience' cannot be used inside 'where'",
         ),
-        ({"syncs__vip__schedule": "on_evaluation"}, "syncs.vip.schedule", "needs an evaluation_schedule on audience"),
         ({"audiences__active__evaluation_schedule": "manual"}, "audiences.active.evaluation_schedule", "is for syncs"),
     ],
 )
