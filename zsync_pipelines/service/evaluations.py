@@ -66,14 +66,10 @@ def evaluate_audience(
 
     No two processes evaluate an audience as of the same moment at once; `pause` waits for the other one.
     """
-    claimed = None
-    while claimed is None:
-        made = _made(app, audience, order)
-        if made is not None:
-            return made
-        claimed = app.evaluations.claim(_begun(app, audience, order))
-        if claimed is None:
-            (pause or app.sleep)(LOOK_SECONDS)
+    while (claimed := app.evaluations.claim(begun(app, audience, order), reuse=order.reuse)) is None:
+        (pause or app.sleep)(LOOK_SECONDS)
+    if isinstance(claimed, AudienceEvaluation):
+        return claimed
     try:
         with _renewing(app, claimed):
             found = _evaluate(app, audience, claimed, progress)
@@ -86,15 +82,8 @@ def evaluate_audience(
     return done
 
 
-def _made(app: Zsync, audience: AudienceSetup, order: Order) -> AudienceEvaluation | None:
-    """The evaluation that will do, if one is there already."""
-    made = app.evaluations.as_of(audience.id, order.as_of) if order.reuse else None
-    if made is None or made.status is not EvaluationStatus.SUCCESS or made.fingerprint != audience.fingerprint:
-        return None
-    return made if made.found and made.found.path else None
-
-
-def _begun(app: Zsync, audience: AudienceSetup, order: Order) -> AudienceEvaluation:
+def begun(app: Zsync, audience: AudienceSetup, order: Order) -> AudienceEvaluation:
+    """The row of an evaluation that begins now."""
     now = app.clock()
     return AudienceEvaluation(
         number=0,

@@ -42,18 +42,25 @@ class EvaluationStore:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def claim(self, wanted: AudienceEvaluation) -> Claimed | None:
-        """Record that this process begins an evaluation; None while another one evaluates as of the same moment."""
+    def claim(self, wanted: AudienceEvaluation, *, reuse: bool = False) -> Claimed | AudienceEvaluation | None:
+        """Record that this process begins an evaluation; None while another one evaluates as of the same moment.
+
+        `reuse`: one that was made as of that moment, of that definition, and is kept, is returned instead.
+        """
         claim = secrets.token_hex(16)
         with writing(self._engine) as connection:
             now = self._closing_dead(connection, wanted.audience_id, wanted.started_at)
-            busy = sa.select(_COLUMNS.id).where(
-                _COLUMNS.audience_id == wanted.audience_id,
-                _COLUMNS.status == _RUNNING,
-                _COLUMNS.as_of == wanted.as_of,
-            )
-            if connection.execute(busy.limit(1)).first() is not None:
+            alike = sa.select(evaluations).where(_of(wanted.audience_id), _COLUMNS.as_of == wanted.as_of)
+            if connection.execute(alike.where(_COLUMNS.status == _RUNNING).limit(1)).first() is not None:
                 return None
+            made = alike.where(
+                _COLUMNS.status == _SUCCESS,
+                _COLUMNS.path.is_not(None),
+                _COLUMNS.fingerprint == wanted.fingerprint,
+            )
+            newest = connection.execute(made.order_by(_COLUMNS.number.desc()).limit(1)).one_or_none()
+            if reuse and newest is not None:
+                return _evaluation(newest)
             row = {
                 "id": wanted.id,
                 "audience_id": wanted.audience_id,

@@ -12,7 +12,7 @@ from zsync_pipelines.domain.run import RunOptions, RunStatus, Trigger
 from zsync_pipelines.errors import ConfigError, RunCancelledError, SourceError
 from zsync_pipelines.service import holding, kept_evaluations
 from zsync_pipelines.service.audience_setup import load_audience
-from zsync_pipelines.service.evaluations import Order, _begun, evaluate_audience
+from zsync_pipelines.service.evaluations import Order, begun, evaluate_audience
 from zsync_pipelines.service.kept_evaluations import choose_evaluation
 from zsync_pipelines.service.plan import plan_sync
 from zsync_pipelines.service.run_sync import run_sync
@@ -124,7 +124,7 @@ def test_one_that_takes_too_long_is_replaced_too(world, monkeypatch):
     world.evaluate(HOUR)
     app, due = world.open(), world.at(HOUR + timedelta(hours=1))
     audience = load_audience(app, "active")
-    claimed = app.evaluations.claim(_begun(app, audience, Order(due, Trigger.SCHEDULE)))
+    claimed = app.evaluations.claim(begun(app, audience, Order(due, Trigger.SCHEDULE)))
     run = world.scheduled(due)
     assert (run.status, run.as_of) == (RunStatus.SUCCESS, HOUR)
     assert 90 <= world.waited < 95
