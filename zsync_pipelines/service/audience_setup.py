@@ -13,6 +13,7 @@ from zsync_pipelines.domain.evaluation import definition_fingerprint, wanted_col
 from zsync_pipelines.errors import ConfigError, NotFoundError
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.sources.evaluate import EvaluationRequest
+from zsync_pipelines.store.catalog import LoadedCatalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,8 @@ class AudienceSetup:
 
 def load_audience(app: Zsync, audience_id: str) -> AudienceSetup:
     """Look an audience up and resolve its source. ConfigError if anything is unknown, invalid or unset."""
-    loaded = app.catalog.load()
+    loaded = require_audience(app, audience_id)
     catalog, key = loaded.catalog, (Kind.AUDIENCE, audience_id)
-    if key not in loaded.stored:
-        known = [id_ for kind, id_ in loaded.stored if kind is Kind.AUDIENCE]
-        raise NotFoundError(f"{unknown('audience', audience_id, known)}.{' It was deleted.' * (key in loaded.deleted)}")
     if key in loaded.broken:
         raise ConfigError(f"audience '{audience_id}' cannot be evaluated: {loaded.broken[key]}")
     audience = catalog.audiences[audience_id]
@@ -65,3 +63,13 @@ def load_audience(app: Zsync, audience_id: str) -> AudienceSetup:
         changed_at=loaded.stored[key].updated_at,
         source_url=resolve(catalog.sources[model.source_id].url, app.environment),
     )
+
+
+def require_audience(app: Zsync, audience_id: str) -> LoadedCatalog:
+    """The configuration; NotFoundError, with near matches, if it has no audience of that id."""
+    loaded, key = app.catalog.load(), (Kind.AUDIENCE, audience_id)
+    if key not in loaded.stored:
+        known = [id_ for kind, id_ in loaded.stored if kind is Kind.AUDIENCE]
+        gone = " It was deleted." if key in loaded.deleted else ""
+        raise NotFoundError(f"{unknown('audience', audience_id, known)}.{gone}")
+    return loaded
