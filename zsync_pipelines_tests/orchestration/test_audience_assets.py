@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import dagster as dg
@@ -19,6 +20,7 @@ from zsync_pipelines_tests.support.shared import HOUR, OTHER, SharedWorld, count
 from zsync_pipelines_tests.support.world import SYNC
 
 ABC = {1: "a@x.org", 2: "b@x.org", 3: "c@x.org"}
+_built = {}
 AUDIENCE = dg.AssetKey(["audiences", "active"])
 MEMBERSHIP = dg.AssetKey([SYNC, "audience_membership"])
 
@@ -43,7 +45,11 @@ def instance():
 
 
 def repository(world):
-    return build_definitions(world.open()).get_repository_def()
+    """The definitions, built again only where the configuration changed."""
+    state = json.dumps(world.config)
+    if _built.get("for") != (world.folder, state):
+        _built.update({"for": (world.folder, state), "it": build_definitions(world.open()).get_repository_def()})
+    return _built["it"]
 
 
 def execute(world, instance, job, trigger="schedule", as_of=HOUR):
