@@ -56,6 +56,15 @@ print(evaluations.evaluate_audience(app, load_audience(app, "active"), order).id
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def world(request, tmp_path):
+    return build(request, tmp_path)
+
+
+@pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.soak), "postgresql"])
+def two_process_world(request, tmp_path):
+    return build(request, tmp_path)
+
+
+def build(request, tmp_path):
     url = {} if request.param == "sqlite" else {"ZSYNC_DATABASE_URL": request.getfixturevalue("postgres_url")}
     world = SharedWorld(tmp_path, env=url)
     world.people(ABC)
@@ -69,7 +78,8 @@ def process(world, how, me):
     return subprocess.Popen(command, env={**os.environ, **world.env}, stdout=subprocess.PIPE, text=True)
 
 
-def test_two_processes_make_one_evaluation(world):
+def test_two_processes_make_one_evaluation(two_process_world):
+    world = two_process_world
     both = [process(world, "both", me) for me in ("one", "two")]
     answers = [one.communicate(timeout=60)[0].strip() for one in both]
     (made,) = world.history()

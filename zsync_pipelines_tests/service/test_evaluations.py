@@ -172,7 +172,7 @@ def test_max_age_bounds_what_stands_in_for_a_failed_one(world):
     assert world.waited >= 60, "the sync tried it itself"
 
 
-@pytest.mark.parametrize("what", ["tree", "tree of another audience", "query", "column"])
+@pytest.mark.parametrize("what", ["tree of another audience", "query", "column"])
 def test_an_evaluation_of_another_definition_is_an_error_until_it_is_evaluated_again(world, what):
     tree = {"type": "condition", "condition_type": "property", "column": "active", "operator": "is_true"}
     other = {"type": "condition", "condition_type": "audience", "operator": "in", "audience": "all"}
@@ -182,9 +182,7 @@ def test_an_evaluation_of_another_definition_is_an_error_until_it_is_evaluated_a
     world.apply()
     world.evaluate(HOUR)
     assert world.scheduled(HOUR).status is RunStatus.SUCCESS
-    if what == "tree":
-        world.audience["filter_tree"] = tree
-    elif what == "tree of another audience":
+    if what == "tree of another audience":
         world.config["audiences"]["all"]["filter_tree"] = {**tree, "operator": "is_not_null"}
     elif what == "query":
         world.config["models"]["people"] = {"source": "shop", "query": "SELECT * FROM people", "entity_key": "id"}
