@@ -22,8 +22,10 @@ def events_of(
     over_before: AudienceEvaluation | None,
     change: SizeChange | None,
 ) -> tuple[str, ...]:
-    """What an evaluation gives rise to. `over_before`: the one that ended before it; `change`: of the size, where this
-    is the latest."""
+    """What an evaluation gives rise to. `over_before`: the one before that ended by itself; `change`: of the size,
+    where this is the latest."""
+    if evaluation.was_stopped:
+        return ()
     failed = evaluation.status is EvaluationStatus.ERROR
     failed_before = over_before is not None and over_before.status is EvaluationStatus.ERROR
     moved = change is not None and change.exceeds(audience.max_size_change_percent, audience.max_size_change_rows)

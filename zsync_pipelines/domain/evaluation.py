@@ -16,6 +16,9 @@ from zsync_pipelines.domain.run import Trigger, utc_text
 from zsync_pipelines.domain.schedule import age
 
 DIED = "the process of this evaluation died; nothing of it is kept"
+INTERRUPTED = "the evaluation was interrupted"
+NO_FAULT = (DIED, INTERRUPTED)
+"""Errors that say nothing of the audience or its source."""
 _SAYS_NOTHING_OF_MEMBERSHIP = {
     "id",
     "name",
@@ -82,9 +85,9 @@ class AudienceEvaluation:
         return round((self.finished_at - self.started_at).total_seconds(), 3)
 
     @property
-    def died(self) -> bool:
-        """Whether it failed for no reason of its own, so that another try makes sense."""
-        return self.status is EvaluationStatus.ERROR and self.error == DIED
+    def was_stopped(self) -> bool:
+        """Whether it ended by no fault of the audience or its source, so that another try makes sense."""
+        return self.status is EvaluationStatus.ERROR and self.error in NO_FAULT
 
     def to_json(self) -> dict[str, Any]:
         """As users see it. Times are UTC ISO 8601."""

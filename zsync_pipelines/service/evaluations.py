@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow as pa
 import sqlalchemy as sa
 
-from zsync_pipelines.domain.evaluation import AudienceEvaluation, Evaluated, EvaluationStatus
+from zsync_pipelines.domain.evaluation import INTERRUPTED, AudienceEvaluation, Evaluated, EvaluationStatus
 from zsync_pipelines.domain.keys import KEY, KEY_HASH
 from zsync_pipelines.domain.run import Trigger
 from zsync_pipelines.engine.frames import by_key, key_hash
@@ -27,7 +27,7 @@ from zsync_pipelines.errors import ConfigError, EvaluationError, StorageError, Z
 from zsync_pipelines.service.audience_setup import AudienceSetup
 from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
 from zsync_pipelines.service.evaluation_alerts import tell_of_evaluation
-from zsync_pipelines.service.failures import describe
+from zsync_pipelines.service.failures import describe, is_cancellation
 from zsync_pipelines.service.lifecycle import new_run_id
 from zsync_pipelines.service.retention import evaluation_folder, forget_old_evaluations
 from zsync_pipelines.sources.evaluate import Evaluation, evaluate
@@ -113,10 +113,11 @@ def _evaluate(app: Zsync, audience: AudienceSetup, claimed: Claimed, progress: P
             spill.add(keyed.select(key_hash(), pl.all()))
             progress("rows read from the source", seen, None)
         with frame_writer(app.storage, path, schema) as writer:
-            for rows in spill.drain():
+            for part in spill.drain():
+                rows = by_key(part)
                 members += rows[KEY].n_unique()
                 conflicting += resolve_duplicates(rows).invalid.height
-                writer.write(by_key(rows))
+                writer.write(rows)
     return Evaluated(
         path=path,
         columns=columns,
@@ -180,7 +181,8 @@ def _renewing(app: Zsync, claimed: Claimed) -> Iterator[None]:
 def _give_up(app: Zsync, audience: AudienceSetup, claimed: Claimed, failure: BaseException) -> None:
     """Record the failure and delete what was written; whoever took this process for dead has recorded it already."""
     try:
-        failed = app.evaluations.fail(claimed, describe(failure), app.clock())
+        reason = INTERRUPTED if is_cancellation(failure) else describe(failure)
+        failed = app.evaluations.fail(claimed, reason, app.clock())
     except EvaluationError:
         failed = None
     _tidy(app, audience.id)

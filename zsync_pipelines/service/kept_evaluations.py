@@ -67,6 +67,9 @@ def choose_evaluation(
         return None
     audience = load_audience(app, setup.audience.id)
     if run.trigger not in (Trigger.SCHEDULE, Trigger.SENSOR):
+        made_before = run.dagster_run_id and app.evaluations.by_dagster_run(run.dagster_run_id, audience.id)
+        if made_before and made_before.found and made_before.sync_id is None:
+            return Chosen(made_before, made=False)  # the audience's asset is part of this very Dagster run
         order = Order(moment_of(run), run.trigger, sync_id=run.sync_id, dagster_run_id=run.dagster_run_id)
         return Chosen(evaluate_audience(app, audience, order, pause, progress), made=True)
     tick = moment_of(run)
@@ -158,7 +161,7 @@ def _await(
         waited = app.monotonic() - began
         under_way = [e for e in app.evaluations.running(audience.id) if e.as_of >= due]
         there = app.evaluations.as_of(audience.id, due)
-        if not under_way and there is not None and there.status is EvaluationStatus.ERROR and not there.died:
+        if not under_way and there is not None and there.status is EvaluationStatus.ERROR and not there.was_stopped:
             return False, f"{which} failed ({there.error})"
         if waited >= PATIENCE_SECONDS:
             return False, f"{which} was not there after {PATIENCE_SECONDS / 60:g} minutes"

@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from zsync_pipelines.domain.evaluation import DIED, AudienceEvaluation, Evaluated, EvaluationStatus
+from zsync_pipelines.domain.evaluation import DIED, NO_FAULT, AudienceEvaluation, Evaluated, EvaluationStatus
 from zsync_pipelines.domain.keys import KeyType
 from zsync_pipelines.domain.run import Trigger
 from zsync_pipelines.errors import EvaluationError
@@ -147,10 +147,9 @@ class EvaluationStore:
         return self._first(query.order_by(_COLUMNS.number.desc()))
 
     def over_before(self, evaluation: AudienceEvaluation) -> AudienceEvaluation | None:
-        """The one that began before it, of those that are over."""
-        query = sa.select(evaluations).where(
-            _of(evaluation.audience_id), _COLUMNS.number < evaluation.number, _COLUMNS.status != _RUNNING
-        )
+        """The one that began before it, of those that are over and were not stopped."""
+        ended = sa.and_(_COLUMNS.status != _RUNNING, sa.func.coalesce(_COLUMNS.error, "").not_in(NO_FAULT))
+        query = sa.select(evaluations).where(_of(evaluation.audience_id), _COLUMNS.number < evaluation.number, ended)
         return self._first(query.order_by(_COLUMNS.number.desc()))
 
     def recent(self, audience_id: str, limit: int | None = None) -> list[AudienceEvaluation]:

@@ -9,10 +9,11 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from zsync_pipelines.domain.run import RunOptions, RunStatus
+from zsync_pipelines.domain.run import RunOptions, RunStatus, Trigger
 from zsync_pipelines.orchestration.build import build_definitions
 from zsync_pipelines.orchestration.launch import launch_evaluation, launch_sync
 from zsync_pipelines.orchestration.run_options import run_config
+from zsync_pipelines.service.lifecycle import begin_run
 from zsync_pipelines.service.manage import pause, resume
 from zsync_pipelines.service.run_sync import run_sync
 from zsync_pipelines.store.database import writing
@@ -203,3 +204,22 @@ def test_a_broken_audience_takes_no_other_down(world):
     assert found.has_job("evaluate_healthy")
     assert not found.get_job("evaluate_active").execute_in_process(raise_on_error=False).success
     assert "cannot be evaluated" in found.asset_graph.get(AUDIENCE).description
+
+
+def test_a_followed_evaluation_that_meets_a_run_is_skipped(world, instance):
+    world.evaluate(HOUR)
+    running = begin_run(world.open(), OTHER, RunOptions(), Trigger.MANUAL)
+    assert running.id in look(world, instance)[2]
+    assert execute(world, instance, f"sync_{OTHER}", trigger="sensor", as_of=None).success
+    skipped = world.open().runs.recent(OTHER, 1)[0]
+    assert (skipped.status, skipped.trigger) == (RunStatus.SKIPPED, Trigger.SENSOR)
+
+
+def test_an_audience_and_a_sync_that_are_materialized_together_evaluate_once(world, instance):
+    wanted = dg.AssetSelection.assets(AUDIENCE) | dg.AssetSelection.groups(SYNC)
+    job = repository(world).get_implicit_global_asset_job_def()
+    with counting_queries() as asked:
+        keys = wanted.resolve(repository(world).asset_graph)
+        assert job.execute_in_process(instance=instance, asset_selection=list(keys)).success
+    assert asked == ["people"]
+    assert world.held() == ABC

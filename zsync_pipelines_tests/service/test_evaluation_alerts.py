@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 
 from zsync_pipelines.domain.evaluation import SizeChange
 from zsync_pipelines.domain.run import Trigger
 from zsync_pipelines.errors import ConfigError, ZsyncError
+from zsync_pipelines.service import evaluations
 from zsync_pipelines.service.alert_checks import check_alerts
 from zsync_pipelines.service.evaluation_alerts import tell_of_evaluation
 from zsync_pipelines_tests.support.inbox import inbox
@@ -80,20 +82,24 @@ def test_nobody_is_told_by_a_look_into_the_past(place):
     assert box.take() == []
 
 
-def test_a_failing_evaluation_is_told_once_and_once_more_when_it_works_again(place):
+def test_a_failing_evaluation_is_told_once_and_once_more_when_it_works_again(place, monkeypatch):
     world, box = place
     evaluate(world, 0)
     kept = world.source.read_bytes()
     world.source.unlink()
     evaluate(world, 1)
-    evaluate(world, 2)
+    with monkeypatch.context() as stopping, pytest.raises(KeyboardInterrupt):
+        stopping.setattr(evaluations, "evaluate", Mock(side_effect=KeyboardInterrupt))
+        evaluate(world, 2)
+    assert (world.history()[0].error, world.history()[0].was_stopped) == ("the evaluation was interrupted", True)
+    evaluate(world, 3)
     (alert,) = box.take()
     assert (alert["event"], alert["evaluation"]["status"], alert["change"]) == ("error", "error", None)
     assert "there is no DuckDB file" in alert["text"]
     assert "zsync audience evaluate active" in alert["what_to_do"][0]
     world.source.write_bytes(kept)
-    evaluate(world, 3)
     evaluate(world, 4)
+    evaluate(world, 5)
     assert [told["event"] for told in box.take()] == ["recovered"]
 
 

@@ -102,7 +102,7 @@ def test_a_killed_evaluation_leaves_nothing_that_is_read_and_the_next_run_makes_
     run = world.scheduled(HOUR)
     assert (run.status, run.as_of, world.held()) == (RunStatus.SUCCESS, HOUR, ABC)
     made, closed = world.history()
-    assert (closed.id, closed.status, closed.died) == (dead.id, EvaluationStatus.ERROR, True)
+    assert (closed.id, closed.status, closed.was_stopped) == (dead.id, EvaluationStatus.ERROR, True)
     assert made.sync_id == SYNC
     assert world.open().storage.files("evaluations") == [made.found.path]
 
@@ -121,5 +121,5 @@ def test_a_claim_that_is_not_renewed_ends_and_its_holder_records_nothing(world, 
         app.evaluations.renew(stalled)
     with pytest.raises(EvaluationError, match="counts as dead"):
         app.evaluations.fail(stalled, "late", app.clock())
-    assert [e.died for e in world.history()] == [False, True]
+    assert [e.was_stopped for e in world.history()] == [False, True]
     assert app.evaluations.claim(begun(app, audience, order)) is None, "the other one lives"
