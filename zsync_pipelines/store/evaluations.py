@@ -15,10 +15,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from zsync_pipelines.domain.evaluation import DIED, NO_FAULT, AudienceEvaluation, Evaluated, EvaluationStatus
-from zsync_pipelines.domain.keys import KeyType
-from zsync_pipelines.domain.run import Trigger
 from zsync_pipelines.errors import EvaluationError
 from zsync_pipelines.store.database import writing
+from zsync_pipelines.store.evaluation_rows import begun_values, evaluation_of, found_values
 from zsync_pipelines.store.leases import LEASE_SECONDS, database_now, is_dead, this_process
 from zsync_pipelines.store.tables import evaluations
 
@@ -60,24 +59,16 @@ class EvaluationStore:
             )
             newest = connection.execute(made.order_by(_COLUMNS.number.desc()).limit(1)).one_or_none()
             if reuse and newest is not None:
-                return _evaluation(newest)
+                return evaluation_of(newest)
             row = {
-                "id": wanted.id,
-                "audience_id": wanted.audience_id,
-                "as_of": wanted.as_of,
-                "status": _RUNNING,
-                "trigger": wanted.trigger.value,
-                "sync_id": wanted.sync_id,
-                "fingerprint": wanted.fingerprint,
-                "started_at": wanted.started_at,
-                "dagster_run_id": wanted.dagster_run_id,
+                **begun_values(wanted),
                 "claim": claim,
                 "claim_expires_at": now + timedelta(seconds=LEASE_SECONDS),
                 "claim_holder": this_process(),
             }
             connection.execute(sa.insert(evaluations).values(**row))
             stored = connection.execute(sa.select(evaluations).where(_COLUMNS.id == wanted.id)).one()
-            return Claimed(_evaluation(stored), claim)
+            return Claimed(evaluation_of(stored), claim)
 
     def renew(self, claimed: Claimed) -> None:
         """Extend a claim; EvaluationError if somebody closed the evaluation, taking this process for dead."""
@@ -87,20 +78,7 @@ class EvaluationStore:
 
     def succeed(self, claimed: Claimed, found: Evaluated, at: datetime) -> AudienceEvaluation:
         """Record what was found; EvaluationError, with nothing recorded, if the claim is gone."""
-        values = {
-            "status": _SUCCESS,
-            "finished_at": at,
-            "members": found.members,
-            "row_count": found.rows,
-            "null_keys": found.null_keys,
-            "duplicate_rows": found.duplicate_rows,
-            "conflicting_keys": found.conflicting_keys,
-            "path": found.path,
-            "columns": list(found.columns),
-            "key_name": found.key_name,
-            "key_type": found.key_type.value,
-        }
-        return self._end(claimed, values)
+        return self._end(claimed, {**found_values(found), "finished_at": at})
 
     def fail(self, claimed: Claimed, error: str, at: datetime) -> AudienceEvaluation:
         """Record why nothing was found; EvaluationError if the claim is gone."""
@@ -191,7 +169,7 @@ class EvaluationStore:
         with writing(self._engine) as connection:
             self._update(connection, claimed, {**values, **_OVER})
             query = sa.select(evaluations).where(_COLUMNS.id == claimed.evaluation.id)
-            return _evaluation(connection.execute(query).one())
+            return evaluation_of(connection.execute(query).one())
 
     def _update(self, connection: sa.Connection, claimed: Claimed, values: dict[str, Any]) -> None:
         mine = sa.update(evaluations).where(_COLUMNS.id == claimed.evaluation.id, _COLUMNS.claim == claimed.claim)
@@ -207,7 +185,7 @@ class EvaluationStore:
 
     def _all(self, query: sa.Select[Any]) -> list[AudienceEvaluation]:
         with self._engine.connect() as connection:
-            return [_evaluation(row) for row in connection.execute(query)]
+            return [evaluation_of(row) for row in connection.execute(query)]
 
 
 _OVER = {"claim": None, "claim_expires_at": None, "claim_holder": None}
@@ -215,34 +193,3 @@ _OVER = {"claim": None, "claim_expires_at": None, "claim_holder": None}
 
 def _of(audience_id: str) -> sa.ColumnElement[bool]:
     return _COLUMNS.audience_id == audience_id
-
-
-def _evaluation(row: sa.Row[Any]) -> AudienceEvaluation:
-    found = None
-    if row.status == _SUCCESS:
-        found = Evaluated(
-            path=row.path or "",
-            columns=tuple(row.columns),
-            key_name=row.key_name,
-            key_type=KeyType(row.key_type),
-            rows=row.row_count,
-            members=row.members,
-            null_keys=row.null_keys,
-            duplicate_rows=row.duplicate_rows,
-            conflicting_keys=row.conflicting_keys,
-        )
-    return AudienceEvaluation(
-        number=row.number,
-        id=row.id,
-        audience_id=row.audience_id,
-        as_of=row.as_of,
-        status=EvaluationStatus(row.status),
-        trigger=Trigger(row.trigger),
-        fingerprint=row.fingerprint,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        found=found,
-        sync_id=row.sync_id,
-        error=row.error,
-        dagster_run_id=row.dagster_run_id,
-    )

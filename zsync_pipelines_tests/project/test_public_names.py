@@ -78,7 +78,7 @@ def test_environment():
 def test_commands():
     assert set(cli.list_commands(None)) >= {
         "demo", "apply", "list", "plan", "run", "runs", "rejections", "explain", "pause", "resume", "cancel", "delete",
-        "check", "alert-test",
+        "check", "alert-test", "audience",
     }  # fmt: skip
     run = cli.get_command(None, "run")
     assert {option for parameter in run.params for option in parameter.opts} >= {
