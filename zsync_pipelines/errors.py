@@ -4,6 +4,7 @@ ZsyncError
 ├── ConfigError            the configuration is wrong: change the file or the request
 │   └── NotFoundError      there is no object of that id
 ├── SourceError            the source could not be read: the run ends before any diff
+├── EvaluationError        there is no kept evaluation of the audience that may be used
 ├── SnapshotError          a snapshot is missing or damaged: never taken for a first run
 ├── StorageError           the storage folder, the bucket or the control database refused or failed
 ├── RefusedError           zsync will not do this as asked; the text names the option that allows it
@@ -66,6 +67,10 @@ class NotFoundError(ConfigError):
 
 class SourceError(ZsyncError):
     """The source could not be read. The run ends before any diff, so nothing is taken for a leaver."""
+
+
+class EvaluationError(ZsyncError):
+    """There is no kept evaluation of the audience that may be used; never taken for an empty audience."""
 
 
 class SnapshotError(ZsyncError):

@@ -111,7 +111,7 @@ def check(destination: str | None, as_json: bool) -> None:
     app = open_zsync()
     with progress("checking"):
         sources = [] if destination else [("model", name, None, step) for name, step in check_sources(app)]
-        alerts = [] if destination else [("sync", name, None, step) for name, step in check_alerts(app)]
+        alerts = [] if destination else [(kind, name, None, step) for kind, name, step in check_alerts(app)]
         steps = [*sources, *(("destination", *found) for found in check_destinations(app, destination)), *alerts]
     failed = any(step.status == "failed" for *_, step in steps)
     if as_json:

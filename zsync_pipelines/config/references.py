@@ -18,6 +18,7 @@ from zsync_pipelines.domain.filters import (
 from zsync_pipelines.domain.schedule import MANUAL, ON_EVALUATION, WORDS, shortest_gap
 from zsync_pipelines.errors import Problem
 
+_RESERVED_SYNC_ID = "audiences"
 Known = Mapping[Kind, Collection[str]]
 Condition = PropertyCondition | EventCondition | AudienceCondition
 
@@ -40,7 +41,7 @@ def check_references(catalog: Catalog, known: Known | None = None) -> list[Probl
 def find_warnings(catalog: Catalog, now: datetime) -> list[Problem]:
     """What is allowed but hardly meant. `now`: schedules are compared by their next ticks after it."""
     return [
-        *(p for audience in catalog.audiences.values() for p in _audience_warnings(audience)),
+        *(p for audience in catalog.audiences.values() for p in _audience_warnings(audience, catalog)),
         *(p for sync in catalog.syncs.values() for p in _sync_warnings(sync, catalog, now)),
     ]
 
@@ -148,17 +149,13 @@ def _check_sync(sync: Sync, catalog: Catalog, ids: Known) -> Iterator[Problem]:
         yield Problem(f"{path}.audience", unknown("audience", sync.audience_id, ids[Kind.AUDIENCE]))
     if sync.destination_id not in ids[Kind.DESTINATION]:
         yield Problem(f"{path}.destination", unknown("destination", sync.destination_id, ids[Kind.DESTINATION]))
-    audience = catalog.audiences.get(sync.audience_id)
-    if sync.schedule == ON_EVALUATION and audience is not None and audience.evaluation_schedule is None:
-        yield Problem(
-            f"{path}.schedule",
-            f"'{ON_EVALUATION}' needs an evaluation_schedule on audience '{audience.id}', which has none; "
-            "give it one, or give this sync a schedule of its own",
-        )
+    if sync.id == _RESERVED_SYNC_ID:
+        yield Problem(path, "this id is taken: the shared assets of audiences have it; choose another")
 
 
-def _audience_warnings(audience: Audience) -> Iterator[Problem]:
-    if audience.max_age is not None and audience.evaluation_schedule is None:
+def _audience_warnings(audience: Audience, catalog: Catalog) -> Iterator[Problem]:
+    followed = any(s.audience_id == audience.id and s.schedule == ON_EVALUATION for s in catalog.syncs.values())
+    if audience.max_age is not None and audience.evaluation_schedule is None and not followed:
         yield Problem(
             f"audiences.{audience.id}.max_age",
             "has no effect without an evaluation_schedule: each sync run evaluates the audience afresh",
@@ -167,7 +164,15 @@ def _audience_warnings(audience: Audience) -> Iterator[Problem]:
 
 def _sync_warnings(sync: Sync, catalog: Catalog, now: datetime) -> Iterator[Problem]:
     audience = catalog.audiences.get(sync.audience_id)
-    if audience is None or audience.evaluation_schedule is None:
+    if audience is None:
+        return
+    if audience.evaluation_schedule is None:
+        if sync.schedule == ON_EVALUATION:
+            yield Problem(
+                f"syncs.{sync.id}.schedule",
+                f"audience '{audience.id}' has no evaluation_schedule: this sync runs only after "
+                f"`zsync audience evaluate {audience.id}`",
+            )
         return
     every = shortest_gap(sync.schedule, sync.timezone, now)
     fresh = shortest_gap(audience.evaluation_schedule, audience.timezone, now)

@@ -155,6 +155,9 @@ class Audience(_Object):
     evaluation_schedule: Schedule | None = None
     timezone: Timezone = "UTC"
     max_age: Age | None = None
+    alerts: tuple[str, ...] = Field(default=(), repr=False)  # an address may hold a secret
+    max_size_change_percent: float | None = Field(default=None, ge=0)
+    max_size_change_rows: int = Field(default=0, ge=0)
 
 
 class Destination(_Object):

@@ -84,6 +84,15 @@ def shortest_gap(schedule: str, timezone: str, start: datetime) -> timedelta | N
     return min((later - earlier for earlier, later in pairwise(ticks)), default=None)
 
 
+def last_tick(schedule: str, timezone: str, moment: datetime) -> datetime | None:
+    """The last tick at or before a moment (aware), or None without a clock."""
+    cron = cron_of(schedule)
+    if cron is None:
+        return None
+    behind = moment.astimezone(ZoneInfo(timezone)) + timedelta(minutes=1)  # what is asked for lies strictly before
+    return next((t for t in CronSim(cron, behind, reverse=True) if t <= moment), None)
+
+
 def _cron_problem(value: str) -> str | None:
     if len(value.split()) != _CRON_FIELDS:
         return "it has not five fields"

@@ -1,4 +1,4 @@
-"""Dagster definitions from the stored configuration. A sync that cannot be built is reported on itself alone."""
+"""Dagster definitions from the stored configuration. A sync or audience that cannot be built is reported alone."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import warnings
 
 import dagster as dg
 
-from zsync_pipelines.domain.config import Catalog, Kind, Sync
+from zsync_pipelines.domain.config import Audience, Catalog, Kind, Sync
 from zsync_pipelines.errors import ZsyncError
+from zsync_pipelines.orchestration.audience_assets import AUDIENCE_TAG, GROUP, audience_definitions, audience_key
 from zsync_pipelines.orchestration.dead_runs import dead_run_definitions
+from zsync_pipelines.orchestration.evaluation_sensors import evaluation_sensor
 from zsync_pipelines.orchestration.references import ReferenceIO
 from zsync_pipelines.orchestration.run_options import RESOURCE, RunOptionsResource
 from zsync_pipelines.orchestration.schedules import sync_schedule
@@ -25,11 +27,19 @@ warnings.filterwarnings("ignore", message="Parameter `owners` of initializer `Se
 
 
 def build_definitions(app: Zsync) -> dg.Definitions:
-    """Assets, a job and a schedule for every stored sync. Reads the configuration with one query."""
+    """Assets, jobs and schedules for every stored audience with a schedule and every stored sync. Reads the
+    configuration once."""
     apply_configured_paths(app)
     loaded = app.catalog.load()
-    parts = [_build_or_report(app, loaded.catalog, sync) for sync in loaded.catalog.syncs.values()]
-    parts += [broken_sync(id_, why) for (kind, id_), why in loaded.broken.items() if kind is Kind.SYNC]
+    catalog = loaded.catalog
+    shared = [audience for audience in catalog.audiences.values() if audience.evaluation_schedule is not None]
+    parts = [_audience_or_report(app, audience) for audience in shared]
+    parts += [_build_or_report(app, catalog, sync) for sync in catalog.syncs.values()]
+    for (kind, id_), why in loaded.broken.items():
+        if kind is Kind.SYNC:
+            parts.append(broken_sync(id_, why))
+        elif kind is Kind.AUDIENCE and loaded.stored[kind, id_].body.get("evaluation_schedule"):
+            parts.append(broken_audience(id_, why))
     return dg.Definitions.merge(common_definitions(app), verdict_definitions(app), dead_run_definitions(app), *parts)
 
 
@@ -54,35 +64,43 @@ def apply_configured_paths(app: Zsync) -> None:
 def build_sync(app: Zsync, catalog: Catalog, sync: Sync) -> dg.Definitions:
     """The definitions of one sync."""
     description = describe_sync(catalog, sync)
-    assets = sync_assets(app, sync, description)
+    assets = sync_assets(app, sync, catalog.audiences[sync.audience_id], description)
     job = dg.define_asset_job(
         f"sync_{sync.id}",
         selection=dg.AssetSelection.assets(*assets),
         tags={SYNC_TAG: sync.id},
         description=description,
     )
-    schedule = sync_schedule(app, sync)
-    return dg.Definitions(assets=assets, jobs=[job], schedules=[schedule] if schedule else [])
+    schedule, sensor = sync_schedule(app, sync), evaluation_sensor(app, sync)
+    return dg.Definitions(
+        assets=assets, jobs=[job], schedules=[schedule] if schedule else [], sensors=[sensor] if sensor else []
+    )
 
 
 def broken_sync(sync_id: str, why: str) -> dg.Definitions:
-    """A sync that cannot be built, visible as such: an asset that says why, and a job that fails saying it."""
-    text = f"This sync cannot run: {why}"
+    """A sync that cannot be built, visible as such."""
+    text, key = f"This sync cannot run: {why}", dg.AssetKey([sync_id, DELIVERY])
+    return _broken(f"sync_{sync_id}", key, sync_id, {SYNC_TAG: sync_id}, text)
 
-    @dg.op(name=f"report_{sync_id}")
+
+def broken_audience(audience_id: str, why: str) -> dg.Definitions:
+    """An audience that cannot be evaluated, visible as such."""
+    text, tags = f"This audience cannot be evaluated: {why}", {AUDIENCE_TAG: audience_id}
+    return _broken(f"evaluate_{audience_id}", audience_key(audience_id), GROUP, tags, text)
+
+
+def _broken(job: str, key: dg.AssetKey, group: str, tags: dict[str, str], text: str) -> dg.Definitions:
+    """An asset that says what is wrong, and a job that fails saying it."""
+
+    @dg.op(name=f"report_{job}")
     def report() -> None:
         raise dg.Failure(text, allow_retries=False)
 
-    @dg.job(name=f"sync_{sync_id}", description=text, tags={SYNC_TAG: sync_id})
+    @dg.job(name=job, description=text, tags=tags)
     def broken() -> None:
         report()
 
-    asset = dg.AssetSpec(
-        dg.AssetKey([sync_id, DELIVERY]),
-        group_name=sync_id,
-        description=text,
-        tags={SYNC_TAG: sync_id, "zsync/broken": "true"},
-    )
+    asset = dg.AssetSpec(key, group_name=group, description=text, tags={**tags, "zsync/broken": "true"})
     return dg.Definitions(assets=[asset], jobs=[broken])
 
 
@@ -107,4 +125,14 @@ def _build_or_report(app: Zsync, catalog: Catalog, sync: Sync) -> dg.Definitions
     except Exception as error:  # Dagster's own refusals too: one sync must not take the others down
         _log.exception("sync %s cannot be built", sync.id)
         return broken_sync(sync.id, f"{type(error).__name__}: {error}")
+    return built
+
+
+def _audience_or_report(app: Zsync, audience: Audience) -> dg.Definitions:
+    try:
+        built = audience_definitions(app, audience)
+        dg.Definitions.merge(common_definitions(app), built).resolve_job_def(f"evaluate_{audience.id}")
+    except Exception as error:  # as above
+        _log.exception("audience %s cannot be built", audience.id)
+        return broken_audience(audience.id, f"{type(error).__name__}: {error}")
     return built

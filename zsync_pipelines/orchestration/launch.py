@@ -1,21 +1,26 @@
-"""Run a sync's Dagster job in this process, in the instance that `dagster dev` shows when started in this folder."""
+"""Run Dagster jobs, of a sync or an audience, in this process, in the instance that `dagster dev` shows here."""
 
 from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import dagster as dg
 
+from zsync_pipelines.domain.evaluation import AudienceEvaluation
 from zsync_pipelines.domain.run import RunOptions, SyncRun, Trigger
 from zsync_pipelines.errors import LeaseHeldError, ZsyncError
+from zsync_pipelines.orchestration.audience_assets import audience_definitions
 from zsync_pipelines.orchestration.build import build_sync, common_definitions
+from zsync_pipelines.orchestration.progress import TRIGGER_TAG
 from zsync_pipelines.orchestration.run_options import run_config
-from zsync_pipelines.orchestration.sync_assets import TRIGGER_TAG
+from zsync_pipelines.service.audience_setup import load_audience
 from zsync_pipelines.service.bootstrap import Zsync, open_zsync
+from zsync_pipelines.service.evaluations import Order, evaluate_audience
 from zsync_pipelines.service.holding import running
 from zsync_pipelines.service.setup import load_setup
 
@@ -34,6 +39,30 @@ def launch_sync(
     """Run the job `sync_<id>` once; see `Launcher.launch`."""
     with Launcher(app or open_zsync()) as launcher:
         return launcher.launch(sync_id, options, trigger)
+
+
+def launch_evaluation(app: Zsync, audience_id: str, as_of: datetime | None) -> AudienceEvaluation:
+    """Evaluate an audience now and record it; one that ends in error is returned too.
+
+    Through the job `evaluate_<id>` where the audience has a schedule, and so an asset; else without Dagster.
+    ConfigError if the audience cannot be evaluated.
+    """
+    audience = load_audience(app, audience_id)
+    if audience.audience.evaluation_schedule is None:
+        order = Order(as_of or app.clock(), Trigger.MANUAL)
+        return evaluate_audience(app, audience, order, progress=app.watch)
+    definitions = dg.Definitions.merge(common_definitions(app), audience_definitions(app, audience.audience))
+    with find_instance(app) as instance:
+        result = definitions.resolve_job_def(f"evaluate_{audience_id}").execute_in_process(
+            instance=instance,
+            run_config={**run_config(RunOptions(as_of=as_of)), **_QUIET},
+            tags={TRIGGER_TAG: Trigger.MANUAL.value},
+            raise_on_error=False,
+        )
+    made = app.evaluations.by_dagster_run(result.run_id, audience_id)
+    if made is None:
+        raise ZsyncError(_failure_text(result) or f"Dagster run {result.run_id} failed before the evaluation began")
+    return made
 
 
 class Launcher:

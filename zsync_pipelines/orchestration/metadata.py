@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from zsync_pipelines.domain.delivery import Op
+from zsync_pipelines.domain.evaluation import AudienceEvaluation, SizeChange
 from zsync_pipelines.domain.run import SyncRun
 from zsync_pipelines.service.refs import MembershipRef, PlanRef
 from zsync_pipelines.store.runs import RejectedRow
@@ -23,6 +24,25 @@ def of_membership(membership: MembershipRef) -> dict[str, Any]:
         "zsync/conflicting_keys": membership.conflicts,
         "zsync/null_keys": membership.null_keys,
         "zsync/as_of": membership.as_of.isoformat(),
+        **({"zsync/evaluation_id": membership.evaluation_id} if membership.evaluation_id else {}),
+    }
+
+
+def of_evaluation(made: AudienceEvaluation, change: SizeChange | None) -> dict[str, Any]:
+    """Metadata of an audience's evaluation. The change is 0 where there is nothing to compare with."""
+    found = made.found
+    assert found is not None  # noqa: S101  # only successful ones are materialized
+    return {
+        "dagster/row_count": found.rows,
+        "zsync/members": found.members,
+        "zsync/null_keys": found.null_keys,
+        "zsync/duplicate_rows": found.duplicate_rows,
+        "zsync/conflicting_keys": found.conflicting_keys,
+        "zsync/members_change": change.members if change else 0,
+        "zsync/members_change_percent": float((change.percent if change else 0) or 0),
+        "zsync/duration_seconds": float(made.duration_seconds or 0),
+        "zsync/as_of": made.as_of.isoformat(),
+        "zsync/evaluation_id": made.id,
     }
 
 

@@ -6,8 +6,8 @@ from zsync_pipelines.domain.config import Kind, Sync, SyncStatus
 from zsync_pipelines.domain.run import RunOptions
 from zsync_pipelines.domain.schedule import cron_of
 from zsync_pipelines.errors import LeaseHeldError
+from zsync_pipelines.orchestration.progress import TRIGGER_TAG
 from zsync_pipelines.orchestration.run_options import run_config
-from zsync_pipelines.orchestration.sync_assets import TRIGGER_TAG
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.holding import running
 from zsync_pipelines.service.lifecycle import skip_run

@@ -1,20 +1,20 @@
 """The four assets of a sync: membership, previous snapshot, diff, delivery."""
 
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import dagster as dg
 
-from zsync_pipelines.domain.config import Sync
+from zsync_pipelines.domain.config import Audience, Sync
 from zsync_pipelines.domain.run import RunStatus, SyncRun, Trigger
 from zsync_pipelines.errors import LeaseHeldError, OlderAsOfError, ZsyncError
 from zsync_pipelines.orchestration import metadata
+from zsync_pipelines.orchestration.audience_assets import audience_key, record_materialization
+from zsync_pipelines.orchestration.progress import as_failures, progress_of, trigger_of
 from zsync_pipelines.orchestration.run_options import RunOptionsResource
 from zsync_pipelines.service.alerts import tell
-from zsync_pipelines.service.bootstrap import Progress, Zsync
+from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.evaluate import evaluate_membership
 from zsync_pipelines.service.lifecycle import fail_to_begin, skip_run
 from zsync_pipelines.service.planning import make_plan
@@ -28,37 +28,40 @@ MEMBERSHIP, SNAPSHOT, DIFF, DELIVERY = (
     "diff",
     "destination_delivery",
 )
-TRIGGER_TAG = "zsync/trigger"
 SYNC_TAG = "zsync/sync_id"
-_LOG_SECONDS = 5
 _KEPT_LOOKS = 3
 
 Results = Iterator[dg.MaterializeResult[Any]]
 
 
-def sync_assets(app: Zsync, sync: Sync, description: str) -> list[dg.AssetsDefinition]:
+def sync_assets(app: Zsync, sync: Sync, audience: Audience, description: str) -> list[dg.AssetsDefinition]:
     """The assets of one sync. A run that includes the delivery is a sync run; one that does not only looks."""
+    shared = [audience_key(audience.id)] if audience.evaluation_schedule is not None else []
     keys = {name: dg.AssetKey([sync.id, name]) for name in (MEMBERSHIP, SNAPSHOT, DIFF, DELIVERY)}
     # A run that is skipped yields nothing, so that no output is required.
     asset = partial(dg.asset, group_name=sync.id, tags={SYNC_TAG: sync.id}, output_required=False)
 
-    @asset(key=keys[MEMBERSHIP], kinds={"sql"}, description=f"Who is in the audience now.\n\n{description}")
+    @asset(
+        key=keys[MEMBERSHIP], deps=shared, kinds={"sql"}, description=f"Who is in the audience now.\n\n{description}"
+    )
     def audience_membership(context: dg.AssetExecutionContext, run_options: RunOptionsResource) -> Results:
-        with _as_failures():
+        with as_failures():
             if not _delivers(context, keys[DELIVERY]):
                 as_of = run_options.parse().as_of or app.clock()
                 folder = _look_folder(app, sync.id, context.run.run_id)
-                found = evaluate_membership(app, load_setup(app, sync.id), as_of, folder, _progress(app, context))
+                found = evaluate_membership(app, load_setup(app, sync.id), as_of, folder, progress_of(app, context))
             else:
                 run = _begin(app, sync, context, run_options)
                 if run is None:
                     return
-                found = evaluate_step(app, run, _progress(app, context))
+                found = evaluate_step(app, run, progress_of(app, context))
+                if found.evaluation_made:
+                    record_materialization(app, context, found.evaluation_id or "")
         yield dg.MaterializeResult(value=found.to_json(), metadata=metadata.of_membership(found))
 
     @asset(key=keys[SNAPSHOT], description="What the destination acknowledged, as of the last run.")
     def previous_snapshot(context: dg.AssetExecutionContext, run_options: RunOptionsResource) -> Results:
-        with _as_failures():
+        with as_failures():
             if _delivers(context, keys[DELIVERY]) and _begin(app, sync, context, run_options) is None:
                 return
             manifest = app.snapshots.current(sync.id)
@@ -84,16 +87,16 @@ def sync_assets(app: Zsync, sync: Sync, description: str) -> list[dg.AssetsDefin
         snapshot: dict[str, Any],
     ) -> Results:
         found = MembershipRef.from_json(membership)
-        with _as_failures():
+        with as_failures():
             if _delivers(context, keys[DELIVERY]):
                 run = _begin(app, sync, context, run_options)
                 if run is None:
                     return
-                plan = plan_step(app, run, found, _progress(app, context))
+                plan = plan_step(app, run, found, progress_of(app, context))
             else:
                 folder = _look_folder(app, sync.id, context.run.run_id)
                 options, setup = run_options.parse(), load_setup(app, sync.id)
-                plan = make_plan(app, setup, context.run.run_id, found, options, folder, _progress(app, context))
+                plan = make_plan(app, setup, context.run.run_id, found, options, folder, progress_of(app, context))
         for warning in plan.warnings:
             context.log.warning(warning)
         guard = dg.AssetCheckResult(
@@ -115,12 +118,12 @@ def sync_assets(app: Zsync, sync: Sync, description: str) -> list[dg.AssetsDefin
     def destination_delivery(
         context: dg.AssetExecutionContext, run_options: RunOptionsResource, plan: dict[str, Any]
     ) -> Results:
-        with _as_failures():
+        with as_failures():
             run = _begin(app, sync, context, run_options)
         if run is None:
             return
         try:
-            ended = deliver_step(app, run, PlanRef.from_json(plan), _progress(app, context))
+            ended = deliver_step(app, run, PlanRef.from_json(plan), progress_of(app, context))
         except ZsyncError as error:
             yield _delivered(app, app.runs.get(run.id) or run, keys[DELIVERY])
             raise dg.Failure(str(error), allow_retries=False) from None
@@ -149,7 +152,7 @@ def _begin(
 ) -> SyncRun | None:
     """The sync run of this Dagster run, begun by whichever step comes first. None: skipped, as another is under way."""
     options = run_options.parse()
-    trigger = Trigger(context.run.tags.get(TRIGGER_TAG, Trigger.MANUAL.value))
+    trigger = trigger_of(context)
     dagster_run_id = context.run.run_id
     begun = app.runs.by_dagster_run(dagster_run_id, sync.id)
     if begun is not None:
@@ -164,9 +167,9 @@ def _begin(
             check_not_superseded(app, setup, options)
         run = start(app, setup, options, trigger, dagster_run_id)
     except (LeaseHeldError, OlderAsOfError) as reason:
-        if trigger is not Trigger.SCHEDULE:
+        if trigger not in (Trigger.SCHEDULE, Trigger.SENSOR):
             raise
-        skipped = skip_run(app, sync.id, options, reason, dagster_run_id)
+        skipped = skip_run(app, sync.id, options, reason, dagster_run_id, trigger)
         context.log.warning(f"skipped: {skipped.error}")
         return None
     context.log.info(f"zsync run {run.id}, as of {run.as_of}")
@@ -189,26 +192,3 @@ def _look_folder(app: Zsync, sync_id: str, dagster_run_id: str) -> str:
         if name != dagster_run_id:
             app.storage.delete_folder(f"looks/{sync_id}/{name}")
     return f"looks/{sync_id}/{dagster_run_id}"
-
-
-def _progress(app: Zsync, context: dg.AssetExecutionContext) -> Progress:
-    """Progress for whoever watches this process, and as log lines, at most one in some seconds."""
-    last = time.monotonic()
-
-    def report(what: str, done: int, total: int | None) -> None:
-        nonlocal last
-        app.watch(what, done, total)
-        if time.monotonic() - last >= _LOG_SECONDS:
-            last = time.monotonic()
-            context.log.info(f"{done:,}{f' of {total:,}' if total else ''} {what}")
-
-    return report
-
-
-@contextmanager
-def _as_failures() -> Iterator[None]:
-    """Our errors as Dagster failures: their text, without a stack trace and without a retry."""
-    try:
-        yield
-    except ZsyncError as error:
-        raise dg.Failure(str(error), allow_retries=False) from None

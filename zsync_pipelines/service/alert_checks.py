@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zsync_pipelines.domain.alerts import MOVING, TEST, Alert, state_of
-from zsync_pipelines.domain.config import Kind, Sync
+from zsync_pipelines.domain.config import Audience, Kind, Sync, kind_of
 from zsync_pipelines.domain.destination import CheckStatus, CheckStep
 from zsync_pipelines.errors import ConfigError
 from zsync_pipelines.service.alert_sending import try_to_send
@@ -31,11 +31,14 @@ class SentTest:
         return {"target": self.target, "kind": self.kind, "status": status, "detail": self.failure}
 
 
-def check_alerts(app: Zsync) -> Iterator[tuple[str, CheckStep]]:
-    """One step per sync that has alerts: its targets are understood and their references resolve. Nothing is sent."""
-    for sync in app.catalog.load().catalog.syncs.values():
-        kinds, faults = [], []
-        for target in alert_targets(sync):
+def check_alerts(app: Zsync) -> Iterator[tuple[str, str, CheckStep]]:
+    """One step per audience or sync that has alerts, with its kind and id: its targets are understood and their
+    references resolve. Nothing is sent."""
+    catalog = app.catalog.load().catalog
+    owners: list[Audience | Sync] = [*catalog.audiences.values(), *catalog.syncs.values()]
+    for owner in owners:
+        who, kinds, faults = (kind_of(owner).singular, owner.id), [], []
+        for target in alert_targets(owner):
             try:
                 resolved = target.resolved(app.environment)
                 kinds.append(kind_of_target(resolved))
@@ -45,9 +48,9 @@ def check_alerts(app: Zsync) -> Iterator[tuple[str, CheckStep]]:
             if found is not None:
                 faults.append(f"{target.path}: {found}")
         if faults:
-            yield sync.id, CheckStep("alerts", CheckStatus.FAILED, "; ".join(faults))
+            yield *who, CheckStep("alerts", CheckStatus.FAILED, "; ".join(faults))
         elif kinds:
-            yield sync.id, CheckStep("alerts", CheckStatus.OK, f"understood, nothing was sent: {', '.join(kinds)}")
+            yield *who, CheckStep("alerts", CheckStatus.OK, f"understood, nothing was sent: {', '.join(kinds)}")
 
 
 def send_test(app: Zsync, sync_id: str) -> list[SentTest]:

@@ -10,15 +10,17 @@ from queue import Empty, Queue
 import httpx
 
 from zsync_pipelines.domain.alerts import Alert
+from zsync_pipelines.domain.audience_alerts import AudienceAlert
 from zsync_pipelines.errors import AlertError, ConfigError
 from zsync_pipelines.service import apprise_services
 from zsync_pipelines.service.alert_targets import UNKNOWN, WEBHOOK, AlertTarget, kind_of_target
 from zsync_pipelines.service.hush import hushed
 
 SEND_SECONDS = 10.0
+Message = Alert | AudienceAlert
 
 
-def send(target: str, alert: Alert) -> None:
+def send(target: str, alert: Message) -> None:
     """Send to a resolved target. AlertError, which names neither the address nor a part of it, if it did not arrive
     or nobody knows; never takes much longer than `SEND_SECONDS`."""
     kind, seconds = kind_of_target(target), SEND_SECONDS
@@ -28,7 +30,7 @@ def send(target: str, alert: Alert) -> None:
     _within(seconds, lambda: sender(target, alert, seconds))
 
 
-def try_to_send(target: AlertTarget, environment: Mapping[str, str], alert: Alert) -> str | None:
+def try_to_send(target: AlertTarget, environment: Mapping[str, str], alert: Message) -> str | None:
     """Resolve a target and send to it: why the alert did not arrive, without a secret; None if it did."""
     try:
         send(target.resolved(environment), alert)
@@ -61,7 +63,7 @@ def _within(seconds: float, work: Callable[[], None]) -> None:
         raise failure from None
 
 
-def _post(url: str, alert: Alert, seconds: float) -> None:
+def _post(url: str, alert: Message, seconds: float) -> None:
     """POST the documented body once; of the answer only its status is read."""
     headers = {
         "content-type": "application/json",

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from zsync_pipelines.config.environment import references, resolve
-from zsync_pipelines.domain.config import Catalog, Sync
+from zsync_pipelines.domain.config import Audience, Catalog, Sync, kind_of
 from zsync_pipelines.domain.run import utc_text
 from zsync_pipelines.errors import ConfigError, Problem
 from zsync_pipelines.service import apprise_services
@@ -38,9 +38,10 @@ _MAIL = "a mail target needs its server: mailtos://user:${PASSWORD}@smtp.example
 
 @dataclass(frozen=True, slots=True)
 class AlertTarget:
-    """One target of a sync, by its place in the list; its text, which may hold a secret, stays out of the repr."""
+    """One target of a sync or an audience, by its place in the list; its text, which may hold a secret, stays out of
+    the repr. `owner_id`: of the sync or audience."""
 
-    sync_id: str
+    owner_id: str
     place: int
     written: str = field(repr=False)
 
@@ -60,10 +61,10 @@ class AlertTarget:
         return text
 
 
-def alert_targets(sync: Sync) -> list[AlertTarget]:
-    """The targets of a sync in their order, each once."""
-    places = {target: place for place, target in reversed(list(enumerate(sync.alerts)))}
-    return [AlertTarget(sync.id, place, target) for target, place in sorted(places.items(), key=lambda item: item[1])]
+def alert_targets(owner: Sync | Audience) -> list[AlertTarget]:
+    """The targets of a sync or an audience in their order, each once."""
+    places = {target: place for place, target in reversed(list(enumerate(owner.alerts)))}
+    return [AlertTarget(owner.id, place, target) for target, place in sorted(places.items(), key=lambda item: item[1])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +103,12 @@ def kind_of_target(target: str) -> str:
 
 def check_alert_targets(catalog: Catalog) -> Iterator[Problem]:
     """Faults of targets as written, at their key paths; what only a resolved reference tells is not judged."""
-    for sync in catalog.syncs.values():
-        for target in alert_targets(sync):
+    owners: list[Audience | Sync] = [*catalog.audiences.values(), *catalog.syncs.values()]
+    for owner in owners:
+        for target in alert_targets(owner):
             found = fault(target.written)
             if found is not None:
-                yield Problem(f"syncs.{sync.id}.{target.path}", found)
+                yield Problem(f"{kind_of(owner).value}.{owner.id}.{target.path}", found)
 
 
 def fault(target: str) -> str | None:

@@ -71,11 +71,11 @@ def _claim(app: Zsync, target: AlertTarget) -> str | None:
     """The target for us alone; waits for whoever is telling it now, who may know less than we do. None: in vain."""
     lasts = alert_sending.SEND_SECONDS + _CLAIM_MARGIN_SECONDS
     for _ in range(int(lasts / _LOOK_SECONDS) + 2):
-        claim = app.alerts.claim(target.sync_id, target.fingerprint, app.clock(), lasts)
+        claim = app.alerts.claim(target.owner_id, target.fingerprint, app.clock(), lasts)
         if claim is not None:
             return claim
         app.sleep(_LOOK_SECONDS)
-    _log.warning("%s of sync '%s' is being told by others; its next run looks again", target.path, target.sync_id)
+    _log.warning("%s of sync '%s' is being told by others; its next run looks again", target.path, target.owner_id)
     return None
 
 

@@ -10,18 +10,15 @@ from typing import Any
 from zsync_pipelines.config.references import check_references, find_warnings
 from zsync_pipelines.config.yaml_catalog import LoadedFiles, load_files
 from zsync_pipelines.domain.config import (
-    Audience,
     Catalog,
     ConfigObject,
     Kind,
     ManagedBy,
     ObjectKey,
-    Sync,
     SyncStatus,
     kind_of,
     references_of,
 )
-from zsync_pipelines.domain.schedule import ON_EVALUATION
 from zsync_pipelines.errors import ConfigError, Problem
 from zsync_pipelines.service.alert_targets import check_alert_targets
 from zsync_pipelines.service.bootstrap import Zsync
@@ -182,16 +179,6 @@ class _Decision:
                 yield f"sync '{object_id}' is deleted; what it put at its destination is left alone"
             elif self._loaded.overrides.get(object_id) is SyncStatus.PAUSED:
                 yield f"sync '{object_id}' stays paused by an operator; `zsync resume {object_id}` ends that"
-        for key in [*self.changed, *(k for k in self._files.objects if k not in self._loaded.stored)]:
-            yield from _not_acted_upon(self._files.objects[key])
-
-
-def _not_acted_upon(value: ConfigObject) -> Iterator[str]:
-    """Settings that are kept and have no effect yet; nobody should count on them."""
-    if isinstance(value, Audience) and value.evaluation_schedule is not None:
-        yield f"audience '{value.id}': evaluation_schedule has no effect yet; every sync run evaluates it"
-    if isinstance(value, Sync) and value.schedule == ON_EVALUATION:
-        yield f"sync '{value.id}': schedule on_evaluation has no effect yet; run it by hand or give it a cron"
 
 
 def _owner(problem: Problem) -> ObjectKey | None:

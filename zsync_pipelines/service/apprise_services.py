@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from zsync_pipelines.config.wording import listed, near
 from zsync_pipelines.domain.alerts import RECOVERED, TEST, Alert, AlertState
+from zsync_pipelines.domain.audience_alerts import AudienceAlert
 from zsync_pipelines.errors import AlertError, ConfigError
 from zsync_pipelines.service.hush import hushed
 
@@ -64,7 +65,7 @@ def service(url: str) -> NotifyBase:
     return found
 
 
-def notify(url: str, alert: Alert, seconds: float) -> None:
+def notify(url: str, alert: Alert | AudienceAlert, seconds: float) -> None:
     """Send an alert to the service that a URL names. AlertError, without the URL, if it did not take it.
 
     `seconds` bounds each connection and each read, not the whole.

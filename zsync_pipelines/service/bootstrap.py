@@ -14,6 +14,7 @@ from zsync_pipelines.config.settings import Settings
 from zsync_pipelines.store.alerts import AlertStore
 from zsync_pipelines.store.catalog import CatalogStore
 from zsync_pipelines.store.database import open_database
+from zsync_pipelines.store.evaluations import EvaluationStore
 from zsync_pipelines.store.ledger import Ledger
 from zsync_pipelines.store.runs import RunStore
 from zsync_pipelines.store.snapshots import SnapshotStore
@@ -43,6 +44,7 @@ class Zsync:
     snapshots: SnapshotStore
     storage: Storage
     alerts: AlertStore
+    evaluations: EvaluationStore
     environment: Mapping[str, str] = field(repr=False)
     clock: Callable[[], datetime] = field(repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
@@ -64,6 +66,7 @@ def open_zsync(env: Mapping[str, str] | None = None) -> Zsync:
         snapshots=SnapshotStore(database),
         storage=Storage(settings.storage_url),
         alerts=AlertStore(database),
+        evaluations=EvaluationStore(database),
         environment=environment,
         clock=lambda: datetime.now(UTC),
     )

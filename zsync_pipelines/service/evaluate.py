@@ -1,13 +1,15 @@
-"""Evaluate a sync's audience in its source and keep the membership as a frame file."""
+"""From the rows of an audience, in its source or in a kept evaluation, to a sync's membership as a frame file."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
+from typing import Protocol
 
 import polars as pl
 import pyarrow as pa
 
-from zsync_pipelines.domain.keys import KEY, KEY_HASH
+from zsync_pipelines.domain.keys import KEY, KEY_HASH, KeyType
 from zsync_pipelines.engine.membership import map_rows, membership_schema, prepare, resolve_duplicates, take_faults
 from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
 from zsync_pipelines.service.refs import MembershipRef
@@ -26,32 +28,55 @@ INVALID_SCHEMA = pa.schema(
 )
 
 
+class AudienceRows(Protocol):
+    """Rows of an audience: `entity_key` (text), then the source's columns under `c:` and their names."""
+
+    schema: pa.Schema
+    key_type: KeyType
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows, once, a bounded number at a time; duplicate and null keys as they are in the source."""
+
+
+def mapped_columns(setup: SyncSetup) -> tuple[str, ...]:
+    """The source's columns that a sync needs, each once."""
+    return tuple(dict.fromkeys(field.source_column for field in setup.sync.field_mapping))
+
+
 def evaluate_membership(
     app: Zsync, setup: SyncSetup, as_of: datetime, folder: str, progress: Progress = no_progress
 ) -> MembershipRef:
-    """Evaluate as of a moment; rows are written to `folder`, normalised and hashed as the destination asks.
+    """Evaluate as of a moment in the source, for this sync alone; see `derive_membership`.
 
     SourceError if the source cannot be read to the end.
     """
-    mapping, specs = setup.sync.field_mapping, setup.mapped_specs
     request = EvaluationRequest(
         model=setup.model,
         tree=setup.audience.filter_tree,
-        columns=tuple(dict.fromkeys(field.source_column for field in mapping)),
+        columns=mapped_columns(setup),
         as_of=as_of,
         audiences=setup.audiences,
     )
+    with evaluate(setup.source_url, request) as evaluation:
+        return derive_membership(app, setup, evaluation, as_of, folder, progress)
+
+
+def derive_membership(
+    app: Zsync, setup: SyncSetup, source: AudienceRows, as_of: datetime, folder: str, progress: Progress = no_progress
+) -> MembershipRef:
+    """One row per member; rows are written to `folder`, normalised and hashed as the destination asks."""
+    mapping, specs = setup.sync.field_mapping, setup.mapped_specs
     path, invalid_path, faults_path = (f"{folder}/{name}.parquet" for name in ("membership", "conflicts", "faults"))
     null_keys = seen = 0
-    with evaluate(setup.source_url, request) as evaluation, Spill(app.settings.home / "tmp") as spill:
-        schema = membership_schema(evaluation.schema, mapping, specs)
-        for batch in evaluation.batches():
+    with Spill(app.settings.home / "tmp") as spill:
+        schema = membership_schema(source.schema, mapping, specs)
+        for batch in source.batches():
             rows = prepare(map_rows(batch, mapping), specs)
             keyed = rows.filter(pl.col(KEY).is_not_null())
             null_keys += rows.height - keyed.height
             seen += rows.height
             spill.add(keyed)
-            progress("rows read from the source", seen, None)
+            progress("rows of the audience read", seen, None)
         with (
             frame_writer(app.storage, path, schema) as valid,
             frame_writer(app.storage, invalid_path, INVALID_SCHEMA) as invalid,
@@ -70,7 +95,7 @@ def evaluate_membership(
         conflicts=invalid.rows,
         null_keys=null_keys,
         key_name=setup.model.entity_key,
-        key_type=evaluation.key_type,
+        key_type=source.key_type,
         as_of=as_of,
         faults_path=faults_path,
     )

@@ -59,10 +59,17 @@ def begin_run(
     return run
 
 
-def skip_run(app: Zsync, sync_id: str, options: RunOptions, reason: ZsyncError, dagster_run_id: str | None) -> SyncRun:
-    """Record that a scheduled run met another one under way, or came after a newer one."""
+def skip_run(
+    app: Zsync,
+    sync_id: str,
+    options: RunOptions,
+    reason: ZsyncError,
+    dagster_run_id: str | None,
+    trigger: Trigger = Trigger.SCHEDULE,
+) -> SyncRun:
+    """Record that a run that nobody watches met another one under way, or came after a newer one."""
     text = f"run {reason.run_id} was under way" if isinstance(reason, LeaseHeldError) else str(reason)
-    return _never_begun(app, sync_id, RunStatus.SKIPPED, options, Trigger.SCHEDULE, text, dagster_run_id)
+    return _never_begun(app, sync_id, RunStatus.SKIPPED, options, trigger, text, dagster_run_id)
 
 
 def fail_to_begin(

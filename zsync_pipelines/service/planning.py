@@ -88,7 +88,7 @@ def make_plan(
         invalid_path=output.path("invalid"),
         invalid=output.invalid.rows,
         reasons=verdict.reasons,
-        warnings=tuple(_warnings(manifest, membership, tally, afresh=afresh)),
+        warnings=(*membership.warnings, *_warnings(manifest, membership, tally, afresh=afresh)),
         based_on=current.version if current else None,
         starts_afresh=afresh,
         snapshot_lost=manifest is not None and snapshot.manifest is None,

@@ -16,7 +16,8 @@ class MembershipRef:
     """An evaluated membership. `path`: one row per member; `invalid_path`: keys whose rows conflict; `faults_path`:
     those of the members that have a value which cannot be normalised (None: no field is normalised).
 
-    `null_keys`: rows without an entity key.
+    `null_keys`: rows without an entity key. `evaluation_id`: the kept evaluation that it was derived from, if one was,
+    and whether this run made it. `warnings`: what a person should know of how it came about.
     """
 
     path: str
@@ -28,6 +29,9 @@ class MembershipRef:
     key_type: KeyType
     as_of: datetime
     faults_path: str | None = None
+    evaluation_id: str | None = None
+    evaluation_made: bool = False
+    warnings: tuple[str, ...] = ()
 
     @property
     def members(self) -> int:
@@ -40,7 +44,8 @@ class MembershipRef:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> MembershipRef:
         as_of = datetime.fromisoformat(value["as_of"])
-        return cls(**{**value, "key_type": KeyType(value["key_type"]), "as_of": as_of})
+        warnings = tuple(value.get("warnings", ()))
+        return cls(**{**value, "key_type": KeyType(value["key_type"]), "as_of": as_of, "warnings": warnings})
 
 
 @dataclass(frozen=True, slots=True)

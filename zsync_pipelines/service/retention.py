@@ -1,9 +1,14 @@
-"""What is kept of older runs: refused rows and the delivery ledger go after `ZSYNC_KEEP_DELIVERIES_DAYS`."""
+"""What is kept of older runs and evaluations.
+
+Refused rows and the delivery ledger go after `ZSYNC_KEEP_DELIVERIES_DAYS`; files of evaluations once
+`ZSYNC_KEEP_EVALUATIONS` newer ones are there.
+"""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
+from zsync_pipelines.domain.config import Kind
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.refusals import refusals_folder
 
@@ -19,3 +24,35 @@ def forget_old_deliveries(app: Zsync, sync_id: str) -> None:
     for path in app.storage.files(refusals_folder(sync_id)):
         if path not in needed:
             app.storage.delete(path)
+
+
+def evaluation_folder(audience_id: str, evaluation_id: str) -> str:
+    """Where an evaluation's file lies in the storage."""
+    return f"evaluations/{audience_id}/{evaluation_id}"
+
+
+def forget_old_evaluations(app: Zsync, audience_id: str) -> None:
+    """Delete files of an audience's evaluations beyond the last `ZSYNC_KEEP_EVALUATIONS`, of those that failed or died,
+    and of audiences that were deleted. Rows stay as the history of the size.
+
+    A run that is reading holds its file open, and reads it to the end.
+    """
+    for kind, deleted in app.catalog.load().deleted:
+        if kind is Kind.AUDIENCE:
+            _keep_evaluations(app, deleted, 0)
+    _keep_evaluations(app, audience_id, app.settings.keep_evaluations)
+
+
+def _keep_evaluations(app: Zsync, audience_id: str, count: int) -> None:
+    # In this order: what begins or ends meanwhile is then in one of the lists, or its folder in none.
+    folders = app.storage.folders(f"evaluations/{audience_id}")
+    if not folders:
+        return
+    app.evaluations.close_dead(audience_id, app.clock())
+    running = app.evaluations.running(audience_id)
+    kept = app.evaluations.with_files(audience_id)
+    app.evaluations.forget_files([evaluation.id for evaluation in kept[count:]])
+    needed = {evaluation.id for evaluation in [*running, *kept[:count]]}
+    for name in folders:
+        if name not in needed:
+            app.storage.delete_folder(evaluation_folder(audience_id, name))

@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 
 from zsync_pipelines.domain.run import RunOptions, RunStatus, SyncRun, Trigger
-from zsync_pipelines.errors import DestinationError, LeaseLostError, RunCancelledError, ZsyncError
+from zsync_pipelines.errors import DestinationError, LeaseLostError
 from zsync_pipelines.service.alerts import tell
 from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
 from zsync_pipelines.service.conclude import check_fresh, collect_garbage, conclude, run_folder
 from zsync_pipelines.service.deliver import deliver
 from zsync_pipelines.service.evaluate import evaluate_membership
+from zsync_pipelines.service.failures import describe, is_cancellation
 from zsync_pipelines.service.holding import Lease, holding
+from zsync_pipelines.service.kept_evaluations import choose_evaluation, derive_kept, moment_of
 from zsync_pipelines.service.lifecycle import begin_run, fail_run
 from zsync_pipelines.service.next_snapshot import holdings
 from zsync_pipelines.service.plan_checks import check_as_of
@@ -71,13 +74,26 @@ def check_not_superseded(app: Zsync, setup: SyncSetup, options: RunOptions) -> N
 
 
 def evaluate_step(app: Zsync, run: SyncRun, progress: Progress = no_progress) -> MembershipRef:
-    """Evaluate the audience as of the run's moment. A failure is an error of the run, never an empty audience."""
-    with _working(app, run) as (setup, _):
-        assert run.as_of is not None  # noqa: S101  # `begin_run` sets it
-        current = app.snapshots.current(run.sync_id)
-        if current is not None and current.fingerprint == setup.fingerprint:
-            check_as_of(current, run.as_of, run.options)
-        return evaluate_membership(app, setup, run.as_of, run_folder(run.sync_id, run.id), progress)
+    """Evaluate the audience as of the run's moment, or read an evaluation, whose moment is then the run's.
+
+    A failure is an error of the run, never an empty audience.
+    """
+    with _working(app, run) as (setup, lease):
+        folder = run_folder(run.sync_id, run.id)
+        kept = choose_evaluation(app, setup, run, lease.pause, progress)
+        if kept is None:
+            as_of = moment_of(run)
+            _check_as_of(app, setup, run, as_of)
+            return evaluate_membership(app, setup, as_of, folder, progress)
+        app.runs.set_as_of(run.id, kept.evaluation.as_of)
+        _check_as_of(app, setup, run, kept.evaluation.as_of)
+        return derive_kept(app, setup, kept, folder, progress)
+
+
+def _check_as_of(app: Zsync, setup: SyncSetup, run: SyncRun, as_of: datetime) -> None:
+    current = app.snapshots.current(run.sync_id)
+    if current is not None and current.fingerprint == setup.fingerprint:
+        check_as_of(current, as_of, run.options)
 
 
 def plan_step(app: Zsync, run: SyncRun, membership: MembershipRef, progress: Progress = no_progress) -> PlanRef:
@@ -93,9 +109,9 @@ def deliver_step(app: Zsync, run: SyncRun, plan: PlanRef, progress: Progress = n
     """Deliver the plan and commit. Whatever stops it, what was acknowledged up to there is committed first."""
     with _working(app, run) as (setup, lease):
         check_fresh(app, run, plan)
+        run = replace(run, as_of=plan.membership.as_of)
         if plan.run_id != run.id:  # Dagster delivers another run's diff again
             plan = replace(plan, run_id=run.id)
-            run = replace(run, as_of=plan.membership.as_of)
             app.runs.set_plan(run.id, plan.to_json())
         destination = setup.connect()
         delivery = Delivery(app, destination, setup.capabilities, run.sync_id, run.id, plan)
@@ -136,24 +152,10 @@ def closing_on_failure(app: Zsync, run: SyncRun) -> Iterator[None]:
     except BaseException as failure:
         current = app.runs.get(run.id)
         if current is not None and not current.status.is_final:
-            fail_run(app, run, describe(failure), cancelled=is_cancellation(failure))
+            fail_run(app, current, describe(failure), cancelled=is_cancellation(failure))
         tell(app, run)
         raise
     tell(app, run)
-
-
-def describe(failure: BaseException) -> str:
-    """A failure in words for history: ours as they are; of others only the kind, since their text may hold values."""
-    if isinstance(failure, ZsyncError):
-        return str(failure)
-    if is_cancellation(failure):
-        return "the run was interrupted"
-    return f"unexpected {type(failure).__name__}; this is a bug in zsync or a connector"
-
-
-def is_cancellation(failure: BaseException) -> bool:
-    """Whether somebody stopped the run: Ctrl-C, `zsync cancel`, or Dagster (whose interrupt is no Exception)."""
-    return isinstance(failure, RunCancelledError | KeyboardInterrupt) or not isinstance(failure, Exception)
 
 
 def settle_dead_run(app: Zsync, setup: SyncSetup, dead: SyncRun, holder: SyncRun) -> SyncRun:

@@ -113,6 +113,13 @@ class FrameFile:
             first += count
         return pa.concat_tables(parts) if parts else self.schema.empty_table()
 
+    def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """These columns of all rows, in their order, a bounded number at a time. SnapshotError if it is damaged."""
+        try:
+            yield from self._file.iter_batches(columns=columns)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise SnapshotError(f"{self.path} is damaged ({type(error).__name__}); {_WHAT_TO_DO}") from error
+
     def _group(self, number: int) -> pa.Table:
         """A row group. The last one is kept: slices are mostly taken one after the other."""
         if self._kept is None or self._kept[0] != number:

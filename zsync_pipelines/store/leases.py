@@ -27,7 +27,7 @@ def acquire(connection: sa.Connection, sync_id: str, run_id: str, seconds: float
     """Take the sync's lease within a writing transaction; return the fencing token. LeaseHeldError if it is held."""
     row = _locked(connection, sync_id)
     now = database_now(connection)
-    if row.lease_run_id is not None and row.lease_expires_at > now and not _is_dead(row.lease_holder):
+    if row.lease_run_id is not None and row.lease_expires_at > now and not is_dead(row.lease_holder):
         raise LeaseHeldError(sync_id, row.lease_run_id)
     token = int(row.fencing_token) + 1
     connection.execute(
@@ -37,7 +37,7 @@ def acquire(connection: sa.Connection, sync_id: str, run_id: str, seconds: float
             fencing_token=token,
             lease_run_id=run_id,
             lease_expires_at=now + timedelta(seconds=seconds),
-            lease_holder=_this_process(),
+            lease_holder=this_process(),
         )
     )
     return token
@@ -51,7 +51,7 @@ def renew(engine: sa.Engine, sync_id: str, token: int, seconds: float) -> None:
             sa.update(sync_state)
             .where(sync_state.c.sync_id == sync_id, sync_state.c.fencing_token == token)
             .where(sync_state.c.lease_run_id.is_not(None))
-            .values(lease_expires_at=now + timedelta(seconds=seconds), lease_holder=_this_process())
+            .values(lease_expires_at=now + timedelta(seconds=seconds), lease_holder=this_process())
         )
         if done.rowcount != 1:
             raise LeaseLostError(_lost(sync_id))
@@ -80,7 +80,7 @@ def holder(connection: sa.Connection, sync_id: str) -> str | None:
     row = connection.execute(sa.select(sync_state).where(sync_state.c.sync_id == sync_id)).one_or_none()
     if row is None or row.lease_run_id is None or row.lease_expires_at <= database_now(connection):
         return None
-    return None if _is_dead(row.lease_holder) else str(row.lease_run_id)
+    return None if is_dead(row.lease_holder) else str(row.lease_run_id)
 
 
 def database_now(connection: sa.Connection) -> datetime:
@@ -110,7 +110,8 @@ def _lost(sync_id: str) -> str:
     return f"another run of sync '{sync_id}' took over because this one was not heard of in time; nothing is committed"
 
 
-def _this_process() -> str:
+def this_process() -> str:
+    """This process as other machines and later processes can tell it apart."""
     return f"{_machine()}|{os.getpid()}"
 
 
@@ -123,7 +124,7 @@ def _machine() -> str:
         return ""
 
 
-def _is_dead(holder: str | None) -> bool:
+def is_dead(holder: str | None) -> bool:
     """Whether the holder is known to have died. Only a process of this machine can be known; others may live."""
     if holder is None:
         return False

@@ -125,6 +125,11 @@ class RunStore:
             rows = connection.execute(sa.select(sync_runs).where(sync_runs.c.number.in_(newest)))
             return {row.sync_id: _run(row) for row in rows}
 
+    def set_as_of(self, run_id: str, as_of: datetime) -> None:
+        """Note the moment that a run speaks of, where it is that of an evaluation that it reads."""
+        with writing(self._engine) as connection:
+            connection.execute(sa.update(sync_runs).where(sync_runs.c.id == run_id).values(as_of=as_of))
+
     def set_plan(self, run_id: str, plan: dict[str, Any]) -> None:
         """Remember a run's plan, so that a later run can settle this one if its process dies."""
         with writing(self._engine) as connection:

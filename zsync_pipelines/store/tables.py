@@ -1,4 +1,5 @@
-"""Tables of the control database: configuration, runs, the delivery ledger, leases, snapshot pointers and alerts.
+"""Tables of the control database: configuration, runs, the delivery ledger, leases, snapshot pointers, alerts
+and evaluations.
 
 Times are UTC ISO text with microseconds (`Utc`), so that SQLite and PostgreSQL compare and return them alike.
 """
@@ -138,3 +139,35 @@ alerts = sa.Table(
     sa.Column("claim", sa.String(32), doc="who is sending to the target now"),
     sa.Column("claim_expires_at", Utc),
 )
+
+evaluations = sa.Table(
+    "evaluations",
+    metadata,
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("id", sa.String(40), nullable=False, unique=True),
+    sa.Column("audience_id", sa.String(63), nullable=False),
+    sa.Column("as_of", Utc, nullable=False),
+    sa.Column("status", sa.String(20), nullable=False),
+    sa.Column("trigger", sa.String(20), nullable=False),
+    sa.Column("sync_id", sa.String(63), doc="the sync whose run made it"),
+    sa.Column("fingerprint", sa.String(64), nullable=False, doc="of the definition that was evaluated"),
+    sa.Column("started_at", Utc, nullable=False),
+    sa.Column("finished_at", Utc),
+    sa.Column("members", sa.BigInteger, doc="distinct entity keys; stays when the files go"),
+    sa.Column("row_count", sa.BigInteger),
+    sa.Column("null_keys", sa.BigInteger),
+    sa.Column("duplicate_rows", sa.BigInteger),
+    sa.Column("conflicting_keys", sa.BigInteger),
+    sa.Column("path", sa.Text, doc="the file with the members; null once it is no longer kept"),
+    sa.Column("columns", sa.JSON(none_as_null=True)),
+    sa.Column("key_name", sa.Text),
+    sa.Column("key_type", sa.String(20)),
+    sa.Column("error", sa.Text),
+    sa.Column("dagster_run_id", sa.String(40)),
+    sa.Column("told_at", Utc, doc="when the alerts that it may give rise to were looked after"),
+    sa.Column("claim", sa.String(32), doc="who is evaluating; null once it is over"),
+    sa.Column("claim_expires_at", Utc),
+    sa.Column("claim_holder", sa.String(200), doc="as `sync_state.lease_holder`"),
+)
+sa.Index("ix_evaluations_audience_id", evaluations.c.audience_id, evaluations.c.number)
+sa.Index("ix_evaluations_dagster_run_id", evaluations.c.dagster_run_id)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import click
 import pytest
 
 from zsync_pipelines.cli.main import cli
@@ -106,6 +107,11 @@ def test_check_exits_1_when_a_step_fails(zsync: Commands) -> None:
 
 
 def test_every_command_has_help_and_those_that_print_data_have_json() -> None:
-    for name, command in cli.commands.items():
+    groups = {name: group for name, group in cli.commands.items() if isinstance(group, click.Group)}
+    commands = {name: command for name, command in cli.commands.items() if name not in groups}
+    for group in groups.values():
+        assert group.help
+        commands |= {f"{group.name} {name}": command for name, command in group.commands.items()}
+    for name, command in commands.items():
         assert command.help, name
         assert any("--json" in parameter.opts for parameter in command.params), name

@@ -9,7 +9,7 @@ import pytest
 from zsync_pipelines.config.references import check_references, find_warnings
 from zsync_pipelines.config.yaml_catalog import load_files
 from zsync_pipelines.domain.config import Catalog, Kind
-from zsync_pipelines_tests.config.examples import example, write
+from zsync_pipelines_tests.config.examples import EXAMPLE, example, write
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 EVENT = {"condition_type": "event", "event": "purchases", "operator": "at_least", "value": 1}
@@ -67,7 +67,7 @@ def test_a_whole_configuration_has_no_faults(tmp_path: Path) -> None:
             "models.customers.traits.spend_90d.where.condition_type",
             "'audience' cannot be used inside 'where'",
         ),
-        ({"syncs__vip__schedule": "on_evaluation"}, "syncs.vip.schedule", "needs an evaluation_schedule on audience"),
+        ({"syncs": {"audiences": EXAMPLE["syncs"]["vip"]}}, "syncs.audiences", "this id is taken"),
         ({"audiences__active__evaluation_schedule": "manual"}, "audiences.active.evaluation_schedule", "is for syncs"),
     ],
 )
@@ -134,6 +134,14 @@ def test_a_schedule_faster_than_the_evaluation_is_a_warning(
     found = catalog(tmp_path, syncs__vip__schedule=schedule, audiences__active__evaluation_schedule=evaluation)
     warnings = find_warnings(found, NOW)
     assert [w.path for w in warnings] == (["syncs.vip.schedule"] if warned else [])
+    assert check_references(found) == []
+
+
+def test_following_an_audience_that_only_a_command_evaluates_is_a_warning(tmp_path: Path) -> None:
+    found = catalog(tmp_path, syncs__vip__schedule="on_evaluation", audiences__active__max_age="1d")
+    (warning,) = find_warnings(found, NOW)
+    assert warning.path == "syncs.vip.schedule"
+    assert "zsync audience evaluate active" in warning.message
     assert check_references(found) == []
 
 

@@ -27,7 +27,10 @@ def fields(model) -> set[str]:
 def test_configuration_keys():
     assert fields(Source) == {"id", "url"}
     assert fields(Model) == {"id", "source_id", "table", "query", "entity_key", "timezone", "events", "traits"}
-    assert fields(Audience) >= {"id", "name", "model_id", "filter_tree", "evaluation_schedule", "timezone", "max_age"}
+    assert fields(Audience) >= {
+        "id", "name", "model_id", "filter_tree", "evaluation_schedule", "timezone", "max_age", "alerts",
+        "max_size_change_percent", "max_size_change_rows",
+    }  # fmt: skip
     assert fields(Destination) >= {"id", "name", "type", "config"}
     assert fields(Sync) >= {
         "id", "name", "audience_id", "destination_id", "sync_mode", "field_mapping", "schedule", "timezone", "status",
@@ -75,7 +78,7 @@ def test_environment():
 def test_commands():
     assert set(cli.list_commands(None)) >= {
         "demo", "apply", "list", "plan", "run", "runs", "rejections", "explain", "pause", "resume", "cancel", "delete",
-        "check", "alert-test",
+        "check", "alert-test", "audience",
     }  # fmt: skip
     run = cli.get_command(None, "run")
     assert {option for parameter in run.params for option in parameter.opts} >= {
