@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from zsync_pipelines.domain.schedule import ON_EVALUATION
 from zsync_pipelines.errors import ConfigError, Problem
 from zsync_pipelines.service.alert_targets import check_alert_targets
 from zsync_pipelines.service.bootstrap import Zsync
+from zsync_pipelines.service.source_checks import SourceChecks, skipped, to_check
 from zsync_pipelines.service.targets import check_mappings, check_settings, check_targets, targets_of
 from zsync_pipelines.store.catalog import LoadedCatalog, body_of
 
@@ -34,7 +35,7 @@ class ApplyReport:
     """What applying files did, or (`dry_run`) would do.
 
     `changed` maps an object to the keys that differ. `left`: file-managed objects that the files no longer hold and
-    that stay without `--prune`.
+    that stay without `--prune`. `unchecked`: sources that were not asked about the changes, and why.
     """
 
     created: tuple[ObjectKey, ...]
@@ -45,6 +46,7 @@ class ApplyReport:
     warnings: tuple[Problem, ...]
     notes: tuple[str, ...]
     dry_run: bool
+    unchecked: tuple[Problem, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As users see it; an object is written `syncs.vip`."""
@@ -54,7 +56,8 @@ class ApplyReport:
             "unchanged": [shown(key) for key in self.unchanged],
             "deleted": [shown(key) for key in self.deleted],
             "left": [shown(key) for key in self.left],
-            "warnings": [{"file": p.file, "path": p.path, "message": p.message} for p in self.warnings],
+            "warnings": _as_json(self.warnings),
+            "unchecked": _as_json(self.unchecked),
             "notes": list(self.notes),
             "dry_run": self.dry_run,
         }
@@ -65,22 +68,28 @@ def shown(key: ObjectKey) -> str:
     return f"{key[0].value}.{key[1]}"
 
 
-def apply_paths(app: Zsync, paths: Sequence[Path], *, prune: bool = False, dry_run: bool = False) -> ApplyReport:
+def apply_paths(
+    app: Zsync, paths: Sequence[Path], *, prune: bool = False, dry_run: bool = False, offline: bool = False
+) -> ApplyReport:
     """Validate files and folders and store what they hold. All or nothing.
 
-    `prune` also deletes file-managed objects that the files no longer hold. Raises ConfigError with every fault.
+    `prune` also deletes file-managed objects that the files no longer hold. What changes is checked against its source
+    too, unless `offline`; what does not is not asked about again. Raises ConfigError with every fault.
     """
     files = load_files(paths)
     decision = _Decision(app, files, app.catalog.load(), prune)
+    unchecked = decision.unchecked() if offline else decision.ask_sources()
+    decision.refuse()
     if not dry_run and decision.has_changes:
         with app.catalog.editing() as edit:  # decide again: somebody may have written meanwhile
             decision = _Decision(app, files, edit.loaded, prune)
+            decision.refuse()
             edit.save(decision.upserts, decision.deletes, ManagedBy.FILES, app.clock())
-    return decision.report(dry_run=dry_run)
+    return decision.report(unchecked, dry_run=dry_run)
 
 
 class _Decision:
-    """What applying `files` to the stored configuration means. Raises ConfigError if it is not allowed."""
+    """What applying `files` to the stored configuration means. `refuse` raises ConfigError if it is not allowed."""
 
     def __init__(self, app: Zsync, files: LoadedFiles, loaded: LoadedCatalog, prune: bool) -> None:
         self._app, self._files, self._loaded = app, files, loaded
@@ -94,9 +103,7 @@ class _Decision:
         self._before = Catalog.of(stored)
         self._after = Catalog.of({**kept, **files.objects})
         self._targets = targets_of(self._after, app.environment)
-        problems = [files.located(problem) for problem in self._problems()]
-        if problems:
-            raise ConfigError(problems)
+        self._faults = list(self._problems())
         self.changed = self._changed_keys()
         self.upserts = [v for key, v in files.objects.items() if key in self.changed or key not in loaded.stored]
 
@@ -104,7 +111,36 @@ class _Decision:
     def has_changes(self) -> bool:
         return bool(self.upserts or self.deletes)
 
-    def report(self, *, dry_run: bool) -> ApplyReport:
+    def refuse(self) -> None:
+        """ConfigError if anything was found wrong."""
+        if self._faults:
+            raise ConfigError(self._located(self._faults))
+
+    def unchecked(self) -> tuple[Problem, ...]:
+        """What is not checked where no source is asked."""
+        return self._located(skipped(self._after, self._to_check()))
+
+    def ask_sources(self) -> tuple[Problem, ...]:
+        """Look for faults of what changes at its sources, too; returns what could not be checked."""
+        wanted = self._to_check()
+        with SourceChecks(self._app.environment) as sources:
+            found = sources.check(self._after, wanted)
+            problems = found.problems
+            if any(_owner(problem) not in self._files.files for problem in problems):
+                known = [key for key in wanted if key[1] in self._before.of_kind(key[0])]
+                old = set(sources.check(self._before, known).problems)
+                problems = tuple(p for p in problems if _owner(p) in self._files.files or p not in old)
+        self._faults += [*problems, *found.unreachable]
+        return self._located(found.unchecked)
+
+    def _located(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+        return tuple(self._files.located(problem) for problem in problems)
+
+    def _to_check(self) -> set[ObjectKey]:
+        faulty = {owner for problem in self._faults if (owner := _owner(problem)) is not None}
+        return to_check(self._after, [(kind_of(value), value.id) for value in self.upserts], faulty)
+
+    def report(self, unchecked: tuple[Problem, ...], *, dry_run: bool) -> ApplyReport:
         keys = tuple(self._files.objects)
         warnings = find_warnings(self._after, self._app.clock())
         return ApplyReport(
@@ -116,6 +152,7 @@ class _Decision:
             warnings=tuple(self._files.located(w) for w in warnings if _owner(w) in self._files.objects),
             notes=tuple(self._notes()),
             dry_run=dry_run,
+            unchecked=unchecked,
         )
 
     def _problems(self) -> Iterator[Problem]:
@@ -192,6 +229,10 @@ def _not_acted_upon(value: ConfigObject) -> Iterator[str]:
         yield f"audience '{value.id}': evaluation_schedule has no effect yet; every sync run evaluates it"
     if isinstance(value, Sync) and value.schedule == ON_EVALUATION:
         yield f"sync '{value.id}': schedule on_evaluation has no effect yet; run it by hand or give it a cron"
+
+
+def _as_json(problems: Sequence[Problem]) -> list[dict[str, Any]]:
+    return [{"file": problem.file, "path": problem.path, "message": problem.message} for problem in problems]
 
 
 def _owner(problem: Problem) -> ObjectKey | None:

@@ -40,7 +40,7 @@ def check_destinations(app: Zsync, destination_id: str | None = None) -> Iterato
 
 def check_sources(app: Zsync) -> Iterator[SourceStep]:
     """One step per model, with its id: its source answers, and the tables and columns that it names are there."""
-    from zsync_pipelines.sources.evaluate import check_model
+    from zsync_pipelines.sources.check import check_model
 
     loaded = app.catalog.load()
     for (kind, object_id), reason in loaded.broken.items():

@@ -73,4 +73,5 @@ def evaluate_membership(
         key_type=evaluation.key_type,
         as_of=as_of,
         faults_path=faults_path,
+        duplicate_rows=seen - null_keys - valid.rows - invalid.rows,
     )

@@ -16,7 +16,8 @@ class MembershipRef:
     """An evaluated membership. `path`: one row per member; `invalid_path`: keys whose rows conflict; `faults_path`:
     those of the members that have a value which cannot be normalised (None: no field is normalised).
 
-    `null_keys`: rows without an entity key.
+    `null_keys`: rows without an entity key. `duplicate_rows`: rows beyond the first of their key, whether they are
+    identical and count once, or conflict.
     """
 
     path: str
@@ -28,6 +29,7 @@ class MembershipRef:
     key_type: KeyType
     as_of: datetime
     faults_path: str | None = None
+    duplicate_rows: int = 0
 
     @property
     def members(self) -> int:
