@@ -130,7 +130,8 @@ class _Decision:
                 known = [key for key in wanted if key[1] in self._before.of_kind(key[0])]
                 old = set(sources.check(self._before, known).problems)
                 problems = tuple(p for p in problems if _owner(p) in self._files.files or p not in old)
-        self._faults += [*problems, *found.unreachable]
+        hint = "--offline applies without asking the sources"
+        self._faults += [*problems, *(Problem(p.path, f"{p.message}; {hint}") for p in found.unreachable)]
         return self._located(found.unchecked)
 
     def _located(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:

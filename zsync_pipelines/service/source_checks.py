@@ -1,8 +1,7 @@
-"""What applying a configuration would break at its sources: changed models, audiences and mappings against the columns
-that are there.
+"""Models, audiences and mappings of a configuration against the tables and columns that their sources have.
 
-Checked is what is created or changed, and what depends on that: a model with its source, an audience with its model and
-the audiences that it names, a sync's mapping with its audience.
+Applying checks what is created or changed and what depends on that: a model with its source, an audience with its model
+and the audiences that it names, a sync's mapping with its audience.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ def skipped(catalog: Catalog, wanted: Collection[ObjectKey]) -> tuple[Problem, .
 
 
 class SourceChecks:
-    """The sources of one apply, each opened once, when it is first asked. Use it as a context manager."""
+    """Sources that are each opened once, when they are first asked. Use it as a context manager."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
@@ -67,7 +66,7 @@ class SourceChecks:
                 continue
             source = self._source(resolve(url, self._env, place))
             if isinstance(source, SourceError):
-                unreachable.append(Problem(place, f"{source}; --offline applies without asking the sources"))
+                unreachable.append(Problem(place, str(source)))
             else:
                 problems.update(dict.fromkeys(_ask(source, catalog, part)))
         return Findings(tuple(problems), tuple(unreachable), tuple(unchecked))

@@ -23,12 +23,6 @@ Named = tuple[str, str]
 """A column or trait that something names, and the key path of that."""
 
 
-def check_model(url: str, model: Model) -> list[Problem]:
-    """Every fault of one model. SourceError if the source does not answer."""
-    with SourceCheck(url) as source:
-        return source.model(model)
-
-
 class SourceCheck:
     """An open source. What it says of a table is asked once. Use it as a context manager, or call `close`.
 

@@ -44,11 +44,20 @@ TRAITS = {
 }
 
 
-@pytest.fixture(scope="module", params=["duckdb", pytest.param("postgresql", marks=pytest.mark.postgres), "sqlite"])
-def db(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres_server: sa.URL
-) -> Iterator[Backend]:
-    for source in backend(request.param, tmp_path_factory.mktemp("looks"), postgres_server):
+EVERY = [
+    "duckdb",
+    pytest.param("postgresql", marks=pytest.mark.postgres),
+    "sqlite",
+]
+on_every_database = pytest.mark.parametrize("db", EVERY, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def db(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """DuckDB, unless a test asks for others."""
+    name = getattr(request, "param", "duckdb")
+    server = request.getfixturevalue("postgres_server") if name == "postgresql" else sa.make_url("postgresql://")
+    for source in backend(name, tmp_path_factory.mktemp("looks"), server):
         columns = {"id": "integer", "email": "text", "country": "text", "born": "date", "vip": "boolean"}
         source.create("people", columns, PEOPLE)
         source.create("orders", {"person": "integer", "day": "date", "amount": "integer"}, ORDERS)
@@ -82,6 +91,7 @@ def app(db: Backend, tmp_path: Path) -> Zsync:
     return app
 
 
+@on_every_database
 def test_an_estimate_tells_members_and_faults_of_keys(app: Zsync) -> None:
     assert estimate(app, "americans", AS_OF).to_json() == {
         "audience_id": "americans",
@@ -107,6 +117,7 @@ def test_an_estimate_tells_members_and_faults_of_keys(app: Zsync) -> None:
     assert (guests.counts.rows, guests.counts.members, guests.counts.total, guests.duplicate_rows) == (2, 1, 1, 1)
 
 
+@on_every_database
 def test_a_preview_masks_what_may_be_personal(app: Zsync) -> None:
     columns = ["email", "born", "vip", "spend", "last_order", "lately", "id"]
     found = preview(app, "americans", 10, columns, AS_OF)
@@ -153,6 +164,7 @@ def test_columns_that_are_not_there_are_told_with_near_matches(app: Zsync) -> No
         sql_of(app, "americans", ["spent"])
 
 
+@on_every_database
 def test_sql_with_its_parameters(app: Zsync, db: Backend) -> None:
     found = sql_of(app, "americans", ["lately"], AS_OF)
     described = found.to_json()

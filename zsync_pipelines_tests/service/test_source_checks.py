@@ -11,9 +11,11 @@ import duckdb
 import pytest
 import sqlalchemy as sa
 
+from zsync_pipelines.domain.destination import CheckStatus
 from zsync_pipelines.errors import ConfigError
 from zsync_pipelines.service.apply import ApplyReport, apply_paths, shown
 from zsync_pipelines.service.bootstrap import Zsync, open_zsync
+from zsync_pipelines.service.check import check_sources
 from zsync_pipelines.sources import check
 from zsync_pipelines.sources.session import Session
 from zsync_pipelines_tests.config.examples import example, write
@@ -240,6 +242,23 @@ def test_a_url_with_a_variable_that_is_not_set_is_not_asked(app: Zsync, conf: Pa
     (problem,) = report.unchecked
     assert problem.path == "sources.shop.url"
     assert problem.message.startswith("environment variable ELSEWHERE is not set here; not checked")
+
+
+def test_check_tells_what_no_longer_fits(app: Zsync, conf: Path, tmp_path: Path) -> None:
+    applied(app, conf, example())
+    assert [(name, step.status) for name, step in check_sources(app)] == [("customers", CheckStatus.OK)]
+    with duckdb.connect(str(tmp_path / "shop.duckdb")) as connection:
+        connection.execute("ALTER TABLE customers DROP email")
+        connection.execute("ALTER TABLE customers RENAME country TO land")
+    steps = list(check_sources(app))
+    assert {(name, step.status) for name, step in steps} == {("customers", CheckStatus.FAILED)}
+    assert [step.detail.partition(": ")[0] for _, step in steps] == [
+        "syncs.vip.field_mapping.0.source_column",
+        "audiences.active.filter_tree.children.1.column",
+    ]
+    (_, step), *more = check_sources(replace(app, environment={"SHOP_DB": str(tmp_path / "gone.duckdb")}))
+    assert (step.status, more) == (CheckStatus.FAILED, [])
+    assert "there is no DuckDB file" in step.detail
 
 
 @pytest.mark.postgres

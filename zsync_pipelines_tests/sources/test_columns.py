@@ -14,9 +14,19 @@ import pytest
 
 from zsync_pipelines.domain.keys import KeyType
 from zsync_pipelines.errors import ConfigError, SourceError
-from zsync_pipelines.sources.check import check_model
 from zsync_pipelines.sources.evaluate import compile_sql, evaluate
-from zsync_pipelines_tests.sources.asking import event, group, keys, members, model, prop, request, table, values
+from zsync_pipelines_tests.sources.asking import (
+    check_model,
+    event,
+    group,
+    keys,
+    members,
+    model,
+    prop,
+    request,
+    table,
+    values,
+)
 from zsync_pipelines_tests.sources.backends import Backend
 
 MOMENT = datetime(2024, 3, 10, 1, 2, 3, 456789)
