@@ -11,7 +11,7 @@ import click
 from zsync_pipelines.cli.base import EXIT_ERROR, command, json_option, print_json
 
 if TYPE_CHECKING:
-    from zsync_pipelines.service.apply import ApplyReport
+    from zsync_pipelines.service.apply_report import ApplyReport
     from zsync_pipelines.service.manage import SyncSummary
 
 
@@ -148,7 +148,7 @@ def _answer(document: dict[str, Any], text: str, as_json: bool) -> None:
 def _print_report(report: ApplyReport) -> None:
     from zsync_pipelines.cli.render import say, warn
     from zsync_pipelines.config.wording import listed
-    from zsync_pipelines.service.apply import shown
+    from zsync_pipelines.service.apply_report import shown
 
     for problem in report.warnings:
         warn(f"warning: {problem}")

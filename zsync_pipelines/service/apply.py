@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from zsync_pipelines.config.references import check_references, find_warnings
 from zsync_pipelines.config.yaml_catalog import LoadedFiles, load_files
@@ -24,48 +22,11 @@ from zsync_pipelines.domain.config import (
 from zsync_pipelines.domain.schedule import ON_EVALUATION
 from zsync_pipelines.errors import ConfigError, Problem
 from zsync_pipelines.service.alert_targets import check_alert_targets
+from zsync_pipelines.service.apply_report import ApplyReport, shown
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.source_checks import SourceChecks, skipped, to_check
 from zsync_pipelines.service.targets import check_mappings, check_settings, check_targets, targets_of
 from zsync_pipelines.store.catalog import LoadedCatalog, body_of
-
-
-@dataclass(frozen=True, slots=True)
-class ApplyReport:
-    """What applying files did, or (`dry_run`) would do.
-
-    `changed` maps an object to the keys that differ. `left`: file-managed objects that the files no longer hold and
-    that stay without `--prune`. `unchecked`: sources that were not asked about the changes, and why.
-    """
-
-    created: tuple[ObjectKey, ...]
-    changed: Mapping[ObjectKey, tuple[str, ...]]
-    unchanged: tuple[ObjectKey, ...]
-    deleted: tuple[ObjectKey, ...]
-    left: tuple[ObjectKey, ...]
-    warnings: tuple[Problem, ...]
-    notes: tuple[str, ...]
-    dry_run: bool
-    unchecked: tuple[Problem, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """As users see it; an object is written `syncs.vip`."""
-        return {
-            "created": [shown(key) for key in self.created],
-            "changed": {shown(key): list(keys) for key, keys in self.changed.items()},
-            "unchanged": [shown(key) for key in self.unchanged],
-            "deleted": [shown(key) for key in self.deleted],
-            "left": [shown(key) for key in self.left],
-            "warnings": _as_json(self.warnings),
-            "unchecked": _as_json(self.unchecked),
-            "notes": list(self.notes),
-            "dry_run": self.dry_run,
-        }
-
-
-def shown(key: ObjectKey) -> str:
-    """An object as messages name it: `syncs.vip`."""
-    return f"{key[0].value}.{key[1]}"
 
 
 def apply_paths(
@@ -230,10 +191,6 @@ def _not_acted_upon(value: ConfigObject) -> Iterator[str]:
         yield f"audience '{value.id}': evaluation_schedule has no effect yet; every sync run evaluates it"
     if isinstance(value, Sync) and value.schedule == ON_EVALUATION:
         yield f"sync '{value.id}': schedule on_evaluation has no effect yet; run it by hand or give it a cron"
-
-
-def _as_json(problems: Sequence[Problem]) -> list[dict[str, Any]]:
-    return [{"file": problem.file, "path": problem.path, "message": problem.message} for problem in problems]
 
 
 def _owner(problem: Problem) -> ObjectKey | None:

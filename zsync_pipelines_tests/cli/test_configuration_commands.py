@@ -42,7 +42,7 @@ def test_apply_as_json(zsync: Commands) -> None:
         "dry_run": False,
     }
     write(zsync.home / "conf.yaml", example(syncs={}))
-    assert zsync.json("apply", path, "--prune")["deleted"] == ["syncs.vip"]
+    assert zsync.json("apply", path, "--prune", "--offline")["deleted"] == ["syncs.vip"]
 
 
 def test_faults_exit_2_with_every_problem(zsync: Commands) -> None:
@@ -50,7 +50,7 @@ def test_faults_exit_2_with_every_problem(zsync: Commands) -> None:
     result = zsync.apply(bad)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "conf.yaml: syncs.vip.shedule: unknown key 'shedule', did you mean 'schedule'?" in result.stderr
-    document = zsync.json("apply", str(zsync.home / "conf.yaml"), code=2)
+    document = zsync.json("apply", "--offline", str(zsync.home / "conf.yaml"), code=2)
     assert [p["path"] for p in document["problems"]] == ["audiences.active.max_age", "syncs.vip.shedule"]
     assert {p["file"] for p in document["problems"]} == {str(zsync.home / "conf.yaml")}
     assert zsync("apply", str(zsync.home / "gone.yaml")).exit_code == 2

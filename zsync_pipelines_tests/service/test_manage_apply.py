@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from zsync_pipelines.domain.config import ConfigObject, Kind, ManagedBy, Sync, SyncStatus
 from zsync_pipelines.errors import ConfigError
 from zsync_pipelines.service import manage
-from zsync_pipelines.service.apply import ApplyReport, apply_paths, shown
+from zsync_pipelines.service.apply import apply_paths
+from zsync_pipelines.service.apply_report import ApplyReport, shown
 from zsync_pipelines.service.bootstrap import Zsync, open_zsync
 from zsync_pipelines.store.database import writing
 from zsync_pipelines.store.tables import objects

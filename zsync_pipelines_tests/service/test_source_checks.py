@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from zsync_pipelines.domain.destination import CheckStatus
 from zsync_pipelines.errors import ConfigError
-from zsync_pipelines.service.apply import ApplyReport, apply_paths, shown
+from zsync_pipelines.service.apply import apply_paths
+from zsync_pipelines.service.apply_report import ApplyReport, shown
 from zsync_pipelines.service.bootstrap import Zsync, open_zsync
 from zsync_pipelines.service.check import check_sources
 from zsync_pipelines.sources import check
