@@ -11,7 +11,7 @@ import click
 from zsync_pipelines.cli.base import EXIT_ERROR, command, json_option, print_json
 
 if TYPE_CHECKING:
-    from zsync_pipelines.service.apply import ApplyReport
+    from zsync_pipelines.service.apply_report import ApplyReport
     from zsync_pipelines.service.manage import SyncSummary
 
 
@@ -19,16 +19,22 @@ if TYPE_CHECKING:
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
 @click.option("--prune", is_flag=True, help="Also delete file-managed objects that the files no longer hold.")
 @click.option("--dry-run", is_flag=True, help="Validate and show what would change; store nothing.")
+@click.option("--offline", is_flag=True, help="Do not check tables and columns in the sources.")
 @json_option
-def apply(paths: tuple[Path, ...], prune: bool, dry_run: bool, as_json: bool) -> None:
+def apply(paths: tuple[Path, ...], prune: bool, dry_run: bool, offline: bool, as_json: bool) -> None:
     """Validate configuration files and store them.
 
-    PATH is a YAML file, or a folder whose *.yaml and *.yml files are merged. All or nothing.
+    PATH is a YAML file, or a folder whose *.yaml and *.yml files are merged. All or nothing. What changes is checked
+    against its source, which must answer, unless --offline is given.
     """
+    from zsync_pipelines.cli.render import progress, warn
     from zsync_pipelines.service.apply import apply_paths
     from zsync_pipelines.service.bootstrap import open_zsync
 
-    report = apply_paths(open_zsync(), paths, prune=prune, dry_run=dry_run)
+    with progress("checking"):
+        report = apply_paths(open_zsync(), paths, prune=prune, dry_run=dry_run, offline=offline)
+    for problem in report.unchecked:
+        warn(f"not checked: {problem}")
     if as_json:
         print_json(report.to_json())
     else:
@@ -142,7 +148,7 @@ def _answer(document: dict[str, Any], text: str, as_json: bool) -> None:
 def _print_report(report: ApplyReport) -> None:
     from zsync_pipelines.cli.render import say, warn
     from zsync_pipelines.config.wording import listed
-    from zsync_pipelines.service.apply import shown
+    from zsync_pipelines.service.apply_report import shown
 
     for problem in report.warnings:
         warn(f"warning: {problem}")

@@ -52,11 +52,14 @@ def common_definitions(app: Zsync) -> dg.Definitions:
 
 
 def apply_configured_paths(app: Zsync) -> None:
-    """Apply what `ZSYNC_CONFIG` names; the last good configuration stays if that fails."""
+    """Apply what `ZSYNC_CONFIG` names; the last good configuration stays if that fails.
+
+    Without asking the sources: the code location must load quickly, and also while one of them is down.
+    """
     if not app.settings.config_paths:
         return
     try:
-        apply_paths(app, app.settings.config_paths)
+        apply_paths(app, app.settings.config_paths, offline=True)
     except ZsyncError as error:
         _log.error("ZSYNC_CONFIG was not applied, the configuration stays as it was:\n%s", error)
 

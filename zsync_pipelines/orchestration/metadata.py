@@ -23,6 +23,7 @@ def of_membership(membership: MembershipRef) -> dict[str, Any]:
         "zsync/members": membership.members,
         "zsync/conflicting_keys": membership.conflicts,
         "zsync/null_keys": membership.null_keys,
+        "zsync/duplicate_rows": membership.duplicate_rows,
         "zsync/as_of": membership.as_of.isoformat(),
         **({"zsync/evaluation_id": membership.evaluation_id} if membership.evaluation_id else {}),
     }

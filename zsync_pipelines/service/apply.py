@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from zsync_pipelines.config.references import check_references, find_warnings
 from zsync_pipelines.config.yaml_catalog import LoadedFiles, load_files
@@ -21,63 +19,35 @@ from zsync_pipelines.domain.config import (
 )
 from zsync_pipelines.errors import ConfigError, Problem
 from zsync_pipelines.service.alert_targets import check_alert_targets
+from zsync_pipelines.service.apply_report import ApplyReport, shown
 from zsync_pipelines.service.bootstrap import Zsync
+from zsync_pipelines.service.source_checks import SourceChecks, skipped, to_check
 from zsync_pipelines.service.targets import check_mappings, check_settings, check_targets, targets_of
 from zsync_pipelines.store.catalog import LoadedCatalog, body_of
 
 
-@dataclass(frozen=True, slots=True)
-class ApplyReport:
-    """What applying files did, or (`dry_run`) would do.
-
-    `changed` maps an object to the keys that differ. `left`: file-managed objects that the files no longer hold and
-    that stay without `--prune`.
-    """
-
-    created: tuple[ObjectKey, ...]
-    changed: Mapping[ObjectKey, tuple[str, ...]]
-    unchanged: tuple[ObjectKey, ...]
-    deleted: tuple[ObjectKey, ...]
-    left: tuple[ObjectKey, ...]
-    warnings: tuple[Problem, ...]
-    notes: tuple[str, ...]
-    dry_run: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """As users see it; an object is written `syncs.vip`."""
-        return {
-            "created": [shown(key) for key in self.created],
-            "changed": {shown(key): list(keys) for key, keys in self.changed.items()},
-            "unchanged": [shown(key) for key in self.unchanged],
-            "deleted": [shown(key) for key in self.deleted],
-            "left": [shown(key) for key in self.left],
-            "warnings": [{"file": p.file, "path": p.path, "message": p.message} for p in self.warnings],
-            "notes": list(self.notes),
-            "dry_run": self.dry_run,
-        }
-
-
-def shown(key: ObjectKey) -> str:
-    """An object as messages name it: `syncs.vip`."""
-    return f"{key[0].value}.{key[1]}"
-
-
-def apply_paths(app: Zsync, paths: Sequence[Path], *, prune: bool = False, dry_run: bool = False) -> ApplyReport:
+def apply_paths(
+    app: Zsync, paths: Sequence[Path], *, prune: bool = False, dry_run: bool = False, offline: bool = False
+) -> ApplyReport:
     """Validate files and folders and store what they hold. All or nothing.
 
-    `prune` also deletes file-managed objects that the files no longer hold. Raises ConfigError with every fault.
+    `prune` also deletes file-managed objects that the files no longer hold. What changes is checked against its source
+    too, unless `offline`; what does not is not asked about again. Raises ConfigError with every fault.
     """
     files = load_files(paths)
     decision = _Decision(app, files, app.catalog.load(), prune)
+    unchecked = decision.unchecked() if offline else decision.ask_sources()
+    decision.refuse()
     if not dry_run and decision.has_changes:
         with app.catalog.editing() as edit:  # decide again: somebody may have written meanwhile
             decision = _Decision(app, files, edit.loaded, prune)
+            decision.refuse()
             edit.save(decision.upserts, decision.deletes, ManagedBy.FILES, app.clock())
-    return decision.report(dry_run=dry_run)
+    return decision.report(unchecked, dry_run=dry_run)
 
 
 class _Decision:
-    """What applying `files` to the stored configuration means. Raises ConfigError if it is not allowed."""
+    """What applying `files` to the stored configuration means. `refuse` raises ConfigError if it is not allowed."""
 
     def __init__(self, app: Zsync, files: LoadedFiles, loaded: LoadedCatalog, prune: bool) -> None:
         self._app, self._files, self._loaded = app, files, loaded
@@ -91,9 +61,7 @@ class _Decision:
         self._before = Catalog.of(stored)
         self._after = Catalog.of({**kept, **files.objects})
         self._targets = targets_of(self._after, app.environment)
-        problems = [files.located(problem) for problem in self._problems()]
-        if problems:
-            raise ConfigError(problems)
+        self._faults = list(self._problems())
         self.changed = self._changed_keys()
         self.upserts = [v for key, v in files.objects.items() if key in self.changed or key not in loaded.stored]
 
@@ -101,7 +69,37 @@ class _Decision:
     def has_changes(self) -> bool:
         return bool(self.upserts or self.deletes)
 
-    def report(self, *, dry_run: bool) -> ApplyReport:
+    def refuse(self) -> None:
+        """ConfigError if anything was found wrong."""
+        if self._faults:
+            raise ConfigError(self._located(self._faults))
+
+    def unchecked(self) -> tuple[Problem, ...]:
+        """What is not checked where no source is asked."""
+        return self._located(skipped(self._after, self._to_check()))
+
+    def ask_sources(self) -> tuple[Problem, ...]:
+        """Look for faults of what changes at its sources, too; returns what could not be checked."""
+        wanted = self._to_check()
+        with SourceChecks(self._app.environment) as sources:
+            found = sources.check(self._after, wanted)
+            problems = found.problems
+            if any(_owner(problem) not in self._files.files for problem in problems):
+                known = [key for key in wanted if key[1] in self._before.of_kind(key[0])]
+                old = set(sources.check(self._before, known).problems)
+                problems = tuple(p for p in problems if _owner(p) in self._files.files or p not in old)
+        hint = "--offline applies without asking the sources"
+        self._faults += [*problems, *(Problem(p.path, f"{p.message}; {hint}") for p in found.unreachable)]
+        return self._located(found.unchecked)
+
+    def _located(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+        return tuple(self._files.located(problem) for problem in problems)
+
+    def _to_check(self) -> set[ObjectKey]:
+        faulty = {owner for problem in self._faults if (owner := _owner(problem)) is not None}
+        return to_check(self._after, [(kind_of(value), value.id) for value in self.upserts], faulty)
+
+    def report(self, unchecked: tuple[Problem, ...], *, dry_run: bool) -> ApplyReport:
         keys = tuple(self._files.objects)
         warnings = find_warnings(self._after, self._app.clock())
         return ApplyReport(
@@ -113,6 +111,7 @@ class _Decision:
             warnings=tuple(self._files.located(w) for w in warnings if _owner(w) in self._files.objects),
             notes=tuple(self._notes()),
             dry_run=dry_run,
+            unchecked=unchecked,
         )
 
     def _problems(self) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from zsync_pipelines.domain.destination import CheckStatus, CheckStep
 from zsync_pipelines.errors import ConfigError, ZsyncError
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.manage import require_destination
+from zsync_pipelines.service.source_checks import SourceChecks, to_check
 from zsync_pipelines.service.targets import effective_config
 
 DestinationStep = tuple[str, str | None, CheckStep]
@@ -39,26 +40,20 @@ def check_destinations(app: Zsync, destination_id: str | None = None) -> Iterato
 
 
 def check_sources(app: Zsync) -> Iterator[SourceStep]:
-    """One step per model, with its id: its source answers, and the tables and columns that it names are there."""
-    from zsync_pipelines.sources.evaluate import check_model
-
+    """Steps per model, with its id: its source answers, and holds the tables and columns that the model, its audiences
+    and the mappings of their syncs name."""
     loaded = app.catalog.load()
     for (kind, object_id), reason in loaded.broken.items():
         if kind is Kind.MODEL:
             yield object_id, _failed("configuration", reason)
-    for model in loaded.catalog.models.values():
-        try:
-            url = resolve(
-                loaded.catalog.sources[model.source_id].url, app.environment, f"sources.{model.source_id}.url"
-            )
-            problems = check_model(url, model)
-        except ZsyncError as error:
-            yield model.id, _failed("source", str(error))
-            continue
-        if not problems:
-            yield model.id, CheckStep("source", CheckStatus.OK, f"'{model.source_id}' holds what the model names")
-        for problem in problems:
-            yield model.id, _failed("source", str(problem))
+    with SourceChecks(app.environment) as sources:
+        for model in loaded.catalog.models.values():
+            found = sources.check(loaded.catalog, to_check(loaded.catalog, [(Kind.MODEL, model.id)], ()))
+            problems = [*found.problems, *found.unreachable, *found.unchecked]
+            if not problems:
+                yield model.id, CheckStep("source", CheckStatus.OK, f"'{model.source_id}' holds what is asked of it")
+            for problem in problems:
+                yield model.id, _failed("source", str(problem))
 
 
 def _uses(app: Zsync, destination: Destination, catalog: Catalog) -> list[Sync | None]:

@@ -98,4 +98,5 @@ def derive_membership(
         key_type=source.key_type,
         as_of=as_of,
         faults_path=faults_path,
+        duplicate_rows=seen - null_keys - valid.rows - invalid.rows,
     )

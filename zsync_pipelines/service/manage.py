@@ -62,24 +62,24 @@ def list_syncs(app: Zsync) -> list[SyncSummary]:
 def find_sync(app: Zsync, sync_id: str) -> SyncSummary:
     """One sync; NotFoundError, with near matches, if there is none of that id."""
     loaded = app.catalog.load()
-    _require(loaded, Kind.SYNC, sync_id)
+    require(loaded, Kind.SYNC, sync_id)
     return _summary(loaded, sync_id, app.runs.last_runs(), app.alerts.failing())
 
 
 def require_destination(app: Zsync, destination_id: str) -> None:
     """NotFoundError, with near matches, if there is no destination of that id."""
-    _require(app.catalog.load(), Kind.DESTINATION, destination_id)
+    require(app.catalog.load(), Kind.DESTINATION, destination_id)
 
 
 def pause(app: Zsync, sync_id: str) -> None:
     """Scheduled ticks do nothing until `resume`, whatever is applied meanwhile; manual runs still work."""
-    _require(app.catalog.load(), Kind.SYNC, sync_id)
+    require(app.catalog.load(), Kind.SYNC, sync_id)
     app.catalog.set_status(sync_id, SyncStatus.PAUSED)
 
 
 def resume(app: Zsync, sync_id: str) -> None:
     """End a pause. The next run covers everything since the last one that was committed."""
-    _require(app.catalog.load(), Kind.SYNC, sync_id)
+    require(app.catalog.load(), Kind.SYNC, sync_id)
     app.catalog.set_status(sync_id, SyncStatus.ACTIVE)
 
 
@@ -87,13 +87,14 @@ def delete_sync(app: Zsync, sync_id: str) -> ManagedBy:
     """Delete a sync; its history stays, its destination is left alone. Returns who managed it: a file that still
     holds the sync brings it back when it is applied."""
     loaded = app.catalog.load()
-    _require(loaded, Kind.SYNC, sync_id)
+    require(loaded, Kind.SYNC, sync_id)
     managed_by = loaded.stored[Kind.SYNC, sync_id].managed_by
     app.catalog.save([], [(Kind.SYNC, sync_id)], managed_by, app.clock())
     return managed_by
 
 
-def _require(loaded: LoadedCatalog, kind: Kind, object_id: str) -> None:
+def require(loaded: LoadedCatalog, kind: Kind, object_id: str) -> None:
+    """NotFoundError, with near matches, if there is no object of that kind and id."""
     if (kind, object_id) not in loaded.stored:
         known = [id_ for k, id_ in loaded.stored if k is kind]
         gone = " It was deleted." if (kind, object_id) in loaded.deleted else ""

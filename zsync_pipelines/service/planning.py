@@ -224,6 +224,11 @@ def _warnings(
             f"the entity key was {manifest.key_type} and is now {membership.key_type}; its values read the same, so "
             "members stay the same"
         )
+    if membership.duplicate_rows:
+        yield (
+            f"{membership.duplicate_rows} rows repeat the entity key of another: identical rows count once, and keys "
+            f"whose rows differ ({membership.conflicts}) are not sent"
+        )
     if tally.followers:
         yield (
             f"{tally.followers} members share their identifiers with another member, with whom they are one to the "

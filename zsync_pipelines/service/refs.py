@@ -16,7 +16,8 @@ class MembershipRef:
     """An evaluated membership. `path`: one row per member; `invalid_path`: keys whose rows conflict; `faults_path`:
     those of the members that have a value which cannot be normalised (None: no field is normalised).
 
-    `null_keys`: rows without an entity key. `evaluation_id`: the kept evaluation that it was derived from, if one was,
+    `null_keys`: rows without an entity key. `duplicate_rows`: rows beyond the first of their key, whether they are
+    identical and count once, or conflict. `evaluation_id`: the kept evaluation that it was derived from, if one was,
     and whether this run made it. `warnings`: what a person should know of how it came about.
     """
 
@@ -32,6 +33,7 @@ class MembershipRef:
     evaluation_id: str | None = None
     evaluation_made: bool = False
     warnings: tuple[str, ...] = ()
+    duplicate_rows: int = 0
 
     @property
     def members(self) -> int:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from zsync_pipelines.domain.config import Audience, Model
 from zsync_pipelines.domain.filters import AudienceCondition, FilterTree
 from zsync_pipelines.domain.keys import KEY, KeyType
-from zsync_pipelines.errors import ConfigError, Problem, SourceError
+from zsync_pipelines.errors import ConfigError, Problem
 from zsync_pipelines.sources.conditions import Condition, Meaning, compile_tree
 from zsync_pipelines.sources.elements import inline
 from zsync_pipelines.sources.literals import Clock
@@ -62,7 +62,7 @@ class ModelCompiler:
         self._open: tuple[str, ...] = ()
 
     def compile(self, tree: FilterTree, columns: tuple[str, ...]) -> Compiled:
-        """The statement. ConfigError lists every fault; SourceError if a type cannot be what it should."""
+        """The statement. ConfigError lists every fault."""
         key_type = self.key_type()
         problems = list(self.shadowed())
         fields: list[tuple[str, Field, pa.DataType]] = []
@@ -89,14 +89,19 @@ class ModelCompiler:
             outputs=tuple(Output(name, arrow) for name, _, arrow in fields),
         )
 
+    def everybody(self) -> sa.Select[tuple[object, ...]]:
+        """The entity key of every row of the model."""
+        return sa.select(self._key.value.label(KEY)).select_from(self._relation.source)
+
     def key_type(self) -> KeyType:
-        """The type of the entity key. SourceError if the column cannot be one."""
+        """The type of the entity key. ConfigError if the column cannot be one."""
         key_type = self._key.type.key_type
         if key_type is None:
-            raise SourceError(
-                f"{self._path}.entity_key: '{self._model.entity_key}' is {self._key.type.native}; {KEY_TYPES}; "
+            problem = (
+                f"'{self._model.entity_key}' is {self._key.type.native}; {KEY_TYPES}; "
                 "use a 'query' for the model that casts it"
             )
+            raise ConfigError([Problem(f"{self._path}.entity_key", problem)])
         return key_type
 
     def shadowed(self) -> Iterator[Problem]:
@@ -107,11 +112,11 @@ class ModelCompiler:
                 yield Problem(f"{self._path}.traits.{name}", problem)
 
     def check_event(self, name: str) -> None:
-        """Raise ConfigError or SourceError if an event's table or columns are not as the model says."""
+        """Raise ConfigError or, where `relate` does, SourceError if an event is not as the model says."""
         self._rollups.rows(name, None, None, f"{self._path}.events.{name}")
 
     def check_trait(self, name: str) -> None:
-        """Raise ConfigError or SourceError if a trait cannot be computed."""
+        """Raise ConfigError or, where `relate` does, SourceError if a trait cannot be computed."""
         self._rollups.trait(self._model.traits[name], f"{self._path}.traits.{name}")
 
     def _event_relation(self, name: str) -> Relation:

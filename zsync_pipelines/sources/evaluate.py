@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import pyarrow as pa
+import sqlalchemy as sa
 
 from zsync_pipelines.domain.config import Audience, Model
 from zsync_pipelines.domain.filters import FilterTree
 from zsync_pipelines.domain.keys import KEY, KeyType
-from zsync_pipelines.errors import ConfigError, Problem, SourceError
 from zsync_pipelines.sources.compile import Compiled, ModelCompiler
 from zsync_pipelines.sources.session import Session
-from zsync_pipelines.sources.statement import render
+from zsync_pipelines.sources.statement import Statement, render
 from zsync_pipelines.sources.types import key_text, normalise
 
 PREFIX = "c:"
@@ -75,68 +74,34 @@ class Evaluation:
         self.close()
 
 
-def evaluate(url: str, request: EvaluationRequest) -> Evaluation:
-    """Compile and prepare to read. ConfigError for faults of the configuration, SourceError for those of the source."""
+def evaluate(url: str, request: EvaluationRequest, limit: int | None = None) -> Evaluation:
+    """Compile and prepare to read, at most `limit` rows of it, whichever the source finds first.
+
+    ConfigError for faults of the configuration, SourceError for those of the source.
+    """
     session = Session(url)
     try:
-        return Evaluation(session, _compile(session, request))
+        compiled = _compile(session, request)
+        if limit is not None:
+            rows = compiled.select.subquery("audience")
+            compiled = replace(compiled, select=sa.select(*rows.c).limit(limit))
+        return Evaluation(session, compiled)
     except BaseException:
         session.close()
         raise
 
 
+def compile_statement(url: str, request: EvaluationRequest) -> Statement:
+    """The statement that `evaluate` would run."""
+    with Session(url) as session:
+        return render(_compile(session, request).select, session.dialect)
+
+
 def compile_sql(url: str, request: EvaluationRequest) -> str:
     """The statement that `evaluate` would run, and its parameters as comments."""
-    with Session(url) as session:
-        return str(render(_compile(session, request).select, session.dialect))
-
-
-def check_model(url: str, model: Model) -> list[Problem]:
-    """Every fault of a model that its source can tell, by key path. SourceError if the source does not answer."""
-    path = f"models.{model.id}"
-    with Session(url) as session:
-        compilers: list[ModelCompiler] = []
-        made = f"{path}.{'table' if model.query is None else 'query'}"
-        problems = _try(made, lambda: compilers.append(_compiler(session, model)))
-        for compiler in compilers:
-            problems += compiler.shadowed()
-            key_problems = _try(f"{path}.entity_key", compiler.key_type)
-            problems += key_problems
-            if not key_problems:  # events join to the key
-                problems += _check_events(compiler, model, path)
-    return list(dict.fromkeys(problems))
-
-
-def _check_events(compiler: ModelCompiler, model: Model, path: str) -> list[Problem]:
-    problems: list[Problem] = []
-    broken: set[str] = set()
-    for name, event in model.events.items():
-        place = f"{path}.events.{name}.{'table' if event.query is None else 'query'}"
-        found = _try(place, partial(compiler.check_event, name))
-        problems += found
-        broken.update({name} if found else ())
-    for name, trait in model.traits.items():
-        if trait.event not in broken:
-            problems += _try(f"{path}.traits.{name}", partial(compiler.check_trait, name))
-    return problems
-
-
-def _try(path: str, check: Callable[[], Any]) -> list[Problem]:
-    """What a check finds wrong; `path` is where faults of the source belong."""
-    try:
-        check()
-    except ConfigError as error:
-        return list(error.problems)
-    except SourceError as error:
-        return [Problem(path, str(error))]
-    return []
+    return str(compile_statement(url, request))
 
 
 def _compile(session: Session, request: EvaluationRequest) -> Compiled:
     compiler = ModelCompiler(request.model, request.as_of, request.audiences, session.relation)
     return compiler.compile(request.tree, request.columns)
-
-
-def _compiler(session: Session, model: Model) -> ModelCompiler:
-    """A compiler to check a model with; no check depends on the time or on audiences."""
-    return ModelCompiler(model, datetime.now(UTC), {}, session.relation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,6 +78,16 @@ def name_parts(table: str) -> list[str]:
     if ".".join(parts) != table:
         raise ConfigError(f"'{table}' is no table name; write table or schema.table")
     return [part[1:-1].replace('""', '"') if part.startswith('"') else part for part in parts]
+
+
+def missing_table(table: str, known: Collection[str], told: str) -> str:
+    """Why a table cannot be read: that a source whose tables are `known` has none of that name, or what it `told`."""
+    name = ".".join(name_parts(table))
+    if not known or name in known:
+        return told
+    if name.casefold() in {option.casefold() for option in known}:
+        return f"{told}; {suggest(name, known)}"  # some databases tell names apart by case, some do not
+    return f"the source has no table '{table}'; {suggest(name, known)}"
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -9,9 +9,15 @@ from typing import Self
 import pyarrow as pa
 import sqlalchemy as sa
 
+from zsync_pipelines.errors import SourceError
 from zsync_pipelines.sources.reader import connect, explained, shown
 from zsync_pipelines.sources.relations import Relation, origin
 from zsync_pipelines.sources.statement import Statement, render
+
+_STANDARD = """SELECT table_name, table_schema FROM information_schema.tables
+WHERE table_schema NOT IN ('information_schema', 'pg_catalog', 'mysql', 'performance_schema', 'sys')"""
+_CATALOGS = (_STANDARD, "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
+"""Where databases list their tables: most as the standard says, the others in a way of their own."""
 
 
 class Session:
@@ -39,6 +45,17 @@ class Session:
         relation = Relation(what, origin(table, query, types, alias, self.dialect), types, scale_of)
         return relation
 
+    def tables(self) -> list[str]:
+        """Tables and views as models name them, with and without their schema; empty if the source does not tell."""
+        for catalog in _CATALOGS:
+            try:
+                with explained(self._url, self._reader.errors, "the tables cannot be listed"):
+                    rows = [row for batch in self._reader.batches(Statement(catalog)) for row in _rows(batch)]
+            except SourceError:
+                continue
+            return list(dict.fromkeys([*(row[0] for row in rows), *(".".join(row[::-1]) for row in rows)]))
+        return []
+
     def batches(self, statement: Statement) -> Iterator[pa.RecordBatch]:
         """The rows of a statement, as the driver's Arrow types."""
         with explained(self._url, self._reader.errors, f"source {shown(self._url)} could not be read"):
@@ -55,3 +72,7 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _rows(batch: pa.RecordBatch) -> Iterator[tuple[str, ...]]:
+    return zip(*(column.to_pylist() for column in batch.columns), strict=True)

@@ -7,7 +7,7 @@ claim ran out, or whose holder is known to be dead, is closed as an error by who
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -109,6 +109,16 @@ class EvaluationStore:
         if until is not None:
             query = query.where(_COLUMNS.as_of <= until)
         return self._first(query.order_by(_COLUMNS.as_of.desc(), _COLUMNS.number.desc()))
+
+    def latest_of_each(self) -> Mapping[str, AudienceEvaluation]:
+        """The last successful one, by `as_of`, of each audience that has one."""
+        rank = sa.func.row_number().over(
+            partition_by=_COLUMNS.audience_id, order_by=(_COLUMNS.as_of.desc(), _COLUMNS.number.desc())
+        )
+        ranked = sa.select(_COLUMNS.number, rank.label("place")).where(_COLUMNS.status == _SUCCESS).subquery()
+        newest = sa.select(ranked.c.number).where(ranked.c.place == 1)
+        found = self._all(sa.select(evaluations).where(_COLUMNS.number.in_(newest)))
+        return {evaluation.audience_id: evaluation for evaluation in found}
 
     def before(self, evaluation: AudienceEvaluation) -> AudienceEvaluation | None:
         """The successful one that comes before it by `as_of`."""

@@ -120,7 +120,14 @@ class RunStore:
 
     def last_runs(self) -> Mapping[str, SyncRun]:
         """The newest run of each sync that has one."""
-        newest = sa.select(sa.func.max(sync_runs.c.number)).group_by(sync_runs.c.sync_id)
+        return self._newest_of_each(sa.true())
+
+    def last_evaluated(self) -> Mapping[str, SyncRun]:
+        """The newest run of each sync that tells how many members its audience had."""
+        return self._newest_of_each(sync_runs.c.members.is_not(None))
+
+    def _newest_of_each(self, condition: sa.ColumnElement[bool]) -> Mapping[str, SyncRun]:
+        newest = sa.select(sa.func.max(sync_runs.c.number)).where(condition).group_by(sync_runs.c.sync_id)
         with self._engine.connect() as connection:
             rows = connection.execute(sa.select(sync_runs).where(sync_runs.c.number.in_(newest)))
             return {row.sync_id: _run(row) for row in rows}

@@ -51,7 +51,7 @@ class Commands:
         return json.loads(result.stdout)
 
     def apply(self, document: dict[str, Any] = EXAMPLE) -> Result:
-        return self("apply", str(write(self.home / "conf.yaml", document)))
+        return self("apply", "--offline", str(write(self.home / "conf.yaml", document)))
 
     def service(self, module: str, **functions: Any) -> None:
         """Put fakes in the place of a service module."""

@@ -46,14 +46,16 @@ def zsync(home: Path, *args: str, code: str = REPORT_IMPORTS % HEAVY) -> subproc
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
 
 
-@pytest.mark.parametrize("args", [["--help"], ["list"], ["list", "--json"], ["run", "--help"], ["pause", "vip"]])
+@pytest.mark.parametrize(
+    "args", [["--help"], ["list"], ["list", "--json"], ["run", "--help"], ["pause", "vip"], ["audience", "list"]]
+)
 def test_light_commands_import_nothing_heavy(tmp_path: Path, args: list[str]) -> None:
     result = zsync(tmp_path, *args)
     assert "HEAVY []" in result.stderr
 
 
 def test_stdout_of_a_json_run_is_one_document_whatever_is_printed_meanwhile(tmp_path: Path) -> None:
-    assert zsync(tmp_path, "apply", str(write(tmp_path / "a.yaml", EXAMPLE))).returncode == 0
+    assert zsync(tmp_path, "apply", "--offline", str(write(tmp_path / "a.yaml", EXAMPLE))).returncode == 0
     result = zsync(tmp_path, "run", "vip", "--json", code=FAKE_LAUNCH)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["id"] == "r1"

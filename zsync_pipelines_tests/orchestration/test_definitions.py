@@ -114,6 +114,10 @@ def test_zsync_config_is_applied_on_loading_and_a_wrong_file_leaves_the_last_goo
     file.write_text(yaml.safe_dump(more))
     world.env["ZSYNC_CONFIG"] = str(file)
     assert build_definitions(world.open()).get_repository_def().has_job("sync_third")
+    world.source.unlink(missing_ok=True)  # a source that is down keeps nothing from loading
+    more["syncs"]["fourth"] = {**world.sync, "config": {"table": "fourths"}}
+    file.write_text(yaml.safe_dump(more))
+    assert build_definitions(world.open()).get_repository_def().has_job("sync_fourth")
     file.write_text("syncs: {third: {nonsense: 1}}")
     assert build_definitions(world.open()).get_repository_def().has_job("sync_third")
     assert "nonsense" in caplog.text

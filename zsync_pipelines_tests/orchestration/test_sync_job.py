@@ -89,6 +89,16 @@ def test_a_run_with_nothing_to_do_records_zeros(world, instance):
     assert (found["zsync/rows_added"], found["zsync/rows_removed"], found["zsync/rows_updated"]) == (0, 0, 0)
 
 
+def test_keys_that_are_null_or_repeated_are_recorded(world, instance):
+    world.people([(1, "a@x.org"), (1, "a@x.org"), (2, "b@x.org"), (2, "c@x.org"), (None, "n@x.org")])
+    result = execute(world, instance)
+    (event,) = result.asset_materializations_for_node(f"{SYNC}__audience_membership")
+    found = {name: value.value for name, value in event.metadata.items()}
+    counted = ("zsync/members", "zsync/null_keys", "zsync/duplicate_rows", "zsync/conflicting_keys")
+    assert [found[name] for name in counted] == [2, 1, 2, 1]
+    assert metadata(result)["zsync/rows_invalid"] == 2
+
+
 def test_the_sync_run_and_the_dagster_run_point_at_each_other(world, instance):
     result = execute(world, instance)
     run = world.open().runs.by_dagster_run(result.run_id, SYNC)

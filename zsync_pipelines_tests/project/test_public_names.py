@@ -80,6 +80,7 @@ def test_commands():
         "demo", "apply", "list", "plan", "run", "runs", "rejections", "explain", "pause", "resume", "cancel", "delete",
         "check", "alert-test", "audience",
     }  # fmt: skip
+    assert set(cli.get_command(None, "audience").list_commands(None)) >= {"list", "estimate", "preview", "sql"}
     run = cli.get_command(None, "run")
     assert {option for parameter in run.params for option in parameter.opts} >= {
         "--as-of", "--allow-older", "--full-resync", "--rebaseline", "--allow-removals", "--allow-additions", "--json",

@@ -86,7 +86,8 @@ def app(tmp_path):
 
 
 def applied(app, tmp_path, *targets):
-    return apply_paths(app, [write(tmp_path / "a.yaml", example(syncs__vip__alerts=list(targets)))])
+    document = example(syncs__vip__alerts=list(targets))
+    return apply_paths(app, [write(tmp_path / "a.yaml", document)], offline=True)
 
 
 def test_faults_are_reported_at_their_key_path_with_the_others_of_the_file(app, tmp_path, caplog):

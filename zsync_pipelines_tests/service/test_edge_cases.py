@@ -149,6 +149,7 @@ def test_duplicate_entity_keys_identical_rows_collapse(world):
     run = world.run()
     assert run.status is RunStatus.SUCCESS
     assert changes(run) == (2, 0, 0)
+    assert [text for text in world.plan().warnings if text.startswith("1 rows repeat the entity key of another")]
 
 
 def test_duplicate_entity_keys_that_conflict_are_invalid_and_not_treated_as_having_left(world):
@@ -162,6 +163,7 @@ def test_duplicate_entity_keys_that_conflict_are_invalid_and_not_treated_as_havi
     assert changes(run) == (0, 0, 0)
     assert world.held() == ABC
     assert world.plan().sample["invalid"][0]["entity_key"] == "2"
+    assert [text for text in world.plan().warnings if "keys whose rows differ (1) are not sent" in text]
 
 
 def test_null_entity_key_is_invalid_counted_and_sampled(world):

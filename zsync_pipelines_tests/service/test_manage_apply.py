@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from zsync_pipelines.domain.config import ConfigObject, Kind, ManagedBy, Sync, SyncStatus
 from zsync_pipelines.errors import ConfigError
 from zsync_pipelines.service import manage
-from zsync_pipelines.service.apply import ApplyReport, apply_paths, shown
+from zsync_pipelines.service.apply import apply_paths
+from zsync_pipelines.service.apply_report import ApplyReport, shown
 from zsync_pipelines.service.bootstrap import Zsync, open_zsync
 from zsync_pipelines.store.database import writing
 from zsync_pipelines.store.tables import objects
@@ -34,7 +35,7 @@ def conf(tmp_path: Path) -> Path:
 
 
 def applied(app: Zsync, conf: Path, document: dict[str, Any] | str = EXAMPLE, **options: bool) -> ApplyReport:
-    return apply_paths(app, [write(conf, document)], **options)
+    return apply_paths(app, [write(conf, document)], **{"offline": True, **options})
 
 
 def refused(app: Zsync, conf: Path, document: dict[str, Any] | str, **options: bool) -> dict[str, str]:
@@ -249,7 +250,7 @@ def test_what_was_broken_before_is_no_reason_to_refuse_other_files(app: Zsync, c
     with writing(app.database) as connection:
         connection.execute(sa.update(objects).where(objects.c.id == "active").values(body={"later": "version"}))
     other = {"destinations": {"spare": {"type": "file", "config": {"url": str(tmp_path)}}}}
-    assert [shown(key) for key in apply_paths(app, [write(tmp_path / "b.yaml", other)]).created] == [
+    assert [shown(key) for key in apply_paths(app, [write(tmp_path / "b.yaml", other)], offline=True).created] == [
         "destinations.spare"
     ]
     assert [shown(key) for key in applied(app, conf).changed] == ["audiences.active"], "files repair it"
@@ -260,7 +261,7 @@ def test_a_change_that_breaks_what_other_files_hold_is_refused(app: Zsync, conf:
     applied(app, conf)
     model = {"models": {"customers": {**EXAMPLE["models"]["customers"], "events": {}, "traits": {}}}}
     with pytest.raises(ConfigError, match=r"audiences\.active\.filter_tree\.children\.0\.event"):
-        apply_paths(app, [write(tmp_path / "b.yaml", model)])
+        apply_paths(app, [write(tmp_path / "b.yaml", model)], offline=True)
 
 
 def test_warnings_name_file_and_path(app: Zsync, conf: Path) -> None:

@@ -26,7 +26,7 @@ def app(tmp_path: Path) -> Zsync:
         syncs__daily={"audience": "active", "destination": "crm", "sync_mode": "additive", "schedule": "daily"},
     )
     document["syncs"]["daily"]["config"] = {"table": "daily"}
-    apply_paths(app, [write(tmp_path / "a.yaml", document)])
+    apply_paths(app, [write(tmp_path / "a.yaml", document)], offline=True)
     return app
 
 
@@ -101,7 +101,7 @@ def test_check_goes_over_destinations_and_the_syncs_that_add_settings(app: Zsync
 
 def test_check_reports_what_cannot_be_connected(app: Zsync, tmp_path: Path) -> None:
     document = {"destinations": {"later": {"type": "sql", "config": {"url": "sqlite:///${GONE}", "table": "t"}}}}
-    apply_paths(app, [write(tmp_path / "b.yaml", document)])
+    apply_paths(app, [write(tmp_path / "b.yaml", document)], offline=True)
     ((_, sync, step),) = check_destinations(app, "later")
     assert (sync, step.status.value, step.name) == (None, "failed", "configuration")
     assert "'GONE' is not set" in step.detail

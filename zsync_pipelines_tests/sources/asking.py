@@ -11,6 +11,8 @@ from pydantic import TypeAdapter
 
 from zsync_pipelines.domain.config import Audience, Model
 from zsync_pipelines.domain.filters import FilterTree
+from zsync_pipelines.errors import Problem
+from zsync_pipelines.sources.check import SourceCheck
 from zsync_pipelines.sources.evaluate import EvaluationRequest, evaluate
 
 AS_OF = datetime(2024, 3, 10, 12, 0, tzinfo=UTC)
@@ -51,6 +53,12 @@ def model(table: str = "people", key: str = "id", **more: Any) -> Model:
     """A model over a table, unless `more` gives a query."""
     origin = {} if "query" in more else {"table": table}
     return Model.model_validate({"id": "people", "source": "shop", "entity_key": key, **origin, **more})
+
+
+def check_model(url: str, of: Model) -> list[Problem]:
+    """Every fault of a model."""
+    with SourceCheck(url) as source:
+        return source.model(of)
 
 
 def request(

@@ -14,8 +14,19 @@ import pytest
 
 from zsync_pipelines.domain.keys import KeyType
 from zsync_pipelines.errors import ConfigError, SourceError
-from zsync_pipelines.sources.evaluate import check_model, compile_sql, evaluate
-from zsync_pipelines_tests.sources.asking import event, group, keys, members, model, prop, request, table, values
+from zsync_pipelines.sources.evaluate import compile_sql, evaluate
+from zsync_pipelines_tests.sources.asking import (
+    check_model,
+    event,
+    group,
+    keys,
+    members,
+    model,
+    prop,
+    request,
+    table,
+    values,
+)
 from zsync_pipelines_tests.sources.backends import Backend
 
 MOMENT = datetime(2024, 3, 10, 1, 2, 3, 456789)
@@ -69,7 +80,7 @@ def test_keys_are_canonical_text(db: Backend, kind: str, given: list[Any], key_t
 @pytest.mark.parametrize("kind", ["float", "decimal", "date", "zoned", "boolean"])
 def test_other_types_are_no_keys(db: Backend, kind: str) -> None:
     db.create(f"nokey_{kind}", {"id": kind}, [])
-    with pytest.raises(SourceError, match="integers, text and UUIDs can be an entity key"):
+    with pytest.raises(ConfigError, match="integers, text and UUIDs can be an entity key"):
         table(db.url, request(model(f"nokey_{kind}")))
 
 

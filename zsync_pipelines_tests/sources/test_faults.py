@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from zsync_pipelines.errors import ConfigError, SourceError
-from zsync_pipelines.sources.evaluate import check_model, evaluate
+from zsync_pipelines.sources.evaluate import evaluate
 from zsync_pipelines.sources.reader import scrub
-from zsync_pipelines_tests.sources.asking import group, model, prop, request, table
+from zsync_pipelines_tests.sources.asking import check_model, group, model, prop, request, table
 from zsync_pipelines_tests.sources.backends import COMMON, Backend
 
 

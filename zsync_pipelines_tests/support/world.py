@@ -17,7 +17,8 @@ import yaml
 
 from zsync_pipelines.domain.run import RunOptions, SyncRun
 from zsync_pipelines.errors import ZsyncError
-from zsync_pipelines.service.apply import ApplyReport, apply_paths
+from zsync_pipelines.service.apply import apply_paths
+from zsync_pipelines.service.apply_report import ApplyReport
 from zsync_pipelines.service.bootstrap import Zsync, open_zsync
 from zsync_pipelines.service.plan import PlanReport, plan_sync
 from zsync_pipelines.service.run_sync import run_sync

@@ -1,0 +1,127 @@
+"""Audiences by id: the list of them, and what asking one of them takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from zsync_pipelines.config.environment import resolve
+from zsync_pipelines.domain.config import Audience, Kind, ManagedBy, Model, Sync
+from zsync_pipelines.domain.evaluation import AudienceEvaluation
+from zsync_pipelines.domain.run import SyncRun, utc_text
+from zsync_pipelines.errors import ConfigError
+from zsync_pipelines.service.bootstrap import Zsync
+from zsync_pipelines.service.manage import require
+from zsync_pipelines.store.catalog import LoadedCatalog
+
+
+@dataclass(frozen=True, slots=True)
+class FoundAudience:
+    """An audience with its model, the audiences that it may refer to and the syncs that use it. `source_url` is
+    resolved and may hold a secret."""
+
+    audience: Audience
+    model: Model
+    audiences: Mapping[str, Audience]
+    syncs: tuple[Sync, ...]
+    source_url: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceSummary:
+    """An audience as lists show it. `members` as of `as_of`: what its last evaluation found, or the last run of one of
+    its syncs; None where there is none since that sync was changed. `broken` says why it cannot be used, where it
+    cannot; what its stored configuration no longer tells is then None."""
+
+    id: str
+    name: str | None
+    model_id: str | None
+    evaluation_schedule: str | None
+    timezone: str | None
+    managed_by: ManagedBy
+    syncs: tuple[str, ...]
+    members: int | None
+    as_of: datetime | None
+    broken: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As users see it."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "model_id": self.model_id,
+            "evaluation_schedule": self.evaluation_schedule,
+            "timezone": self.timezone,
+            "managed_by": self.managed_by.value,
+            "syncs": list(self.syncs),
+            "members": self.members,
+            "as_of": None if self.as_of is None else utc_text(self.as_of),
+            "broken": self.broken,
+        }
+
+
+def find_audience(app: Zsync, audience_id: str) -> FoundAudience:
+    """One audience. NotFoundError, with near matches, if there is none of that id; ConfigError if it cannot be used,
+    or if its source's url refers to a variable that is not set."""
+    loaded = app.catalog.load()
+    catalog = loaded.catalog
+    if audience_id not in catalog.audiences:
+        require(loaded, Kind.AUDIENCE, audience_id)
+        raise ConfigError(f"audience '{audience_id}' cannot be used: {loaded.broken[Kind.AUDIENCE, audience_id]}")
+    audience = catalog.audiences[audience_id]
+    model = catalog.models[audience.model_id]
+    return FoundAudience(
+        audience=audience,
+        model=model,
+        audiences=catalog.audiences,
+        syncs=tuple(sync for sync in catalog.syncs.values() if sync.audience_id == audience_id),
+        source_url=resolve(catalog.sources[model.source_id].url, app.environment, f"sources.{model.source_id}.url"),
+    )
+
+
+def list_audiences(app: Zsync) -> list[AudienceSummary]:
+    """Every stored audience by id, those that cannot be used included."""
+    loaded, runs, evaluations = app.catalog.load(), app.runs.last_evaluated(), app.evaluations.latest_of_each()
+    names = [name for kind, name in loaded.stored if kind is Kind.AUDIENCE]
+    return [_summary(loaded, name, runs, evaluations.get(name)) for name in names]
+
+
+def _summary(
+    loaded: LoadedCatalog, audience_id: str, runs: Mapping[str, SyncRun], evaluation: AudienceEvaluation | None
+) -> AudienceSummary:
+    row = loaded.stored[Kind.AUDIENCE, audience_id]
+    audience = row.value if isinstance(row.value, Audience) else None
+    users = [
+        stored.value
+        for stored in loaded.stored.values()
+        if isinstance(stored.value, Sync) and stored.value.audience_id == audience_id
+    ]
+    # A sync that was changed may have had another audience before.
+    sizes = [
+        (runs[sync.id].as_of, runs[sync.id].members)
+        for sync in users
+        if sync.id in runs and runs[sync.id].created_at >= loaded.stored[Kind.SYNC, sync.id].updated_at
+    ]
+    if evaluation is not None and evaluation.found is not None:
+        sizes.append((evaluation.as_of, evaluation.found.members))
+    as_of, members = _latest(sizes)
+    return AudienceSummary(
+        id=audience_id,
+        name=audience.name if audience else None,
+        model_id=audience.model_id if audience else None,
+        evaluation_schedule=audience.evaluation_schedule if audience else None,
+        timezone=audience.timezone if audience else None,
+        managed_by=row.managed_by,
+        syncs=tuple(sync.id for sync in users),
+        members=members,
+        as_of=as_of,
+        broken=loaded.broken.get((Kind.AUDIENCE, audience_id)),
+    )
+
+
+def _latest(sizes: Iterable[tuple[datetime | None, int | None]]) -> tuple[datetime | None, int | None]:
+    """The newest of some sizes, with its moment."""
+    dated = [(as_of, members) for as_of, members in sizes if as_of is not None and members is not None]
+    return max(dated, default=(None, None))
