@@ -14,6 +14,7 @@ from pydantic import AliasChoices, BaseModel, ValidationError
 from zsync_pipelines.config.wording import near
 from zsync_pipelines.domain.config import Event, FieldMapping, Guard, Trait
 from zsync_pipelines.domain.filters import AudienceCondition, EventCondition, Group, PropertyCondition
+from zsync_pipelines.domain.selection import OrderBy, SplitGroup
 from zsync_pipelines.errors import Problem
 
 _PARTS: dict[str, tuple[type[BaseModel], bool]] = {
@@ -21,6 +22,8 @@ _PARTS: dict[str, tuple[type[BaseModel], bool]] = {
     "field_mapping": (FieldMapping, True),
     "events": (Event, True),
     "traits": (Trait, True),
+    "order_by": (OrderBy, False),
+    "split": (SplitGroup, True),
 }
 """Keys that hold further objects: their class, and whether a name or an index stands between."""
 _TREES = {"filter_tree": False, "where": False, "children": True}

@@ -88,7 +88,7 @@ def broken_sync(sync_id: str, why: str) -> dg.Definitions:
 def describe_sync(catalog: Catalog, sync: Sync) -> str:
     """A sync in Markdown."""
     fields = ", ".join(f"`{m.source_column}` to `{m.destination_field}`" for m in sync.field_mapping)
-    audience = catalog.audiences[sync.audience_id]
+    audience = catalog.every_audience[sync.audience_id]
     lines = [
         f"**{sync.name or sync.id}**" + (f": {sync.description}" if sync.description else ""),
         f"* audience `{audience.id}`" + (f" ({audience.name})" if audience.name else ""),

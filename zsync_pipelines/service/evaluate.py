@@ -36,7 +36,7 @@ def evaluate_membership(
     mapping, specs = setup.sync.field_mapping, setup.mapped_specs
     request = EvaluationRequest(
         model=setup.model,
-        tree=setup.audience.filter_tree,
+        audience=setup.audience,
         columns=tuple(dict.fromkeys(field.source_column for field in mapping)),
         as_of=as_of,
         audiences=setup.audiences,
