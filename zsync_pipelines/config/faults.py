@@ -49,6 +49,7 @@ _TEXTS: Mapping[str, str] = {
     "recursion_depth_exceeded": "is nested too deeply",
     "recursion_loop": "is nested too deeply",
 }
+_BOUNDS = {"ge": "must be {} or more", "le": "must be {} or less", "gt": "must be above {}", "lt": "must be below {}"}
 _FAMILIES: tuple[tuple[str, str], ...] = (
     ("string_type", "must be text (a number, a date or true needs quotes to be text)"),
     ("int_", "must be a whole number"),
@@ -127,8 +128,10 @@ def _text(item: Mapping[str, Any]) -> str:
         return _TEXTS[kind]
     if kind == "string_pattern_mismatch":
         return NO_ID
-    if kind in ("greater_than_equal", "less_than_equal"):
-        return f"must be {context['ge']} or more" if "ge" in context else f"must be {context['le']} or less"
+    for bound, words in _BOUNDS.items():
+        if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal") and bound in context:
+            limit = context[bound]
+            return words.format(int(limit) if limit == int(limit) else limit)
     for family, text in _FAMILIES:
         if kind.startswith(family):
             return text
