@@ -14,6 +14,7 @@ from pydantic import AliasChoices, BaseModel, ValidationError
 from zsync_pipelines.config.wording import near
 from zsync_pipelines.domain.config import Event, FieldMapping, Guard, Trait
 from zsync_pipelines.domain.filters import AudienceCondition, EventCondition, Group, PropertyCondition
+from zsync_pipelines.domain.selection import OrderBy, SplitGroup
 from zsync_pipelines.errors import Problem
 
 _PARTS: dict[str, tuple[type[BaseModel], bool]] = {
@@ -21,6 +22,8 @@ _PARTS: dict[str, tuple[type[BaseModel], bool]] = {
     "field_mapping": (FieldMapping, True),
     "events": (Event, True),
     "traits": (Trait, True),
+    "order_by": (OrderBy, False),
+    "split": (SplitGroup, True),
 }
 """Keys that hold further objects: their class, and whether a name or an index stands between."""
 _TREES = {"filter_tree": False, "where": False, "children": True}
@@ -46,6 +49,7 @@ _TEXTS: Mapping[str, str] = {
     "recursion_depth_exceeded": "is nested too deeply",
     "recursion_loop": "is nested too deeply",
 }
+_BOUNDS = {"ge": "must be {} or more", "le": "must be {} or less", "gt": "must be above {}", "lt": "must be below {}"}
 _FAMILIES: tuple[tuple[str, str], ...] = (
     ("string_type", "must be text (a number, a date or true needs quotes to be text)"),
     ("int_", "must be a whole number"),
@@ -124,8 +128,10 @@ def _text(item: Mapping[str, Any]) -> str:
         return _TEXTS[kind]
     if kind == "string_pattern_mismatch":
         return NO_ID
-    if kind in ("greater_than_equal", "less_than_equal"):
-        return f"must be {context['ge']} or more" if "ge" in context else f"must be {context['le']} or less"
+    for bound, words in _BOUNDS.items():
+        if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal") and bound in context:
+            limit = context[bound]
+            return words.format(int(limit) if limit == int(limit) else limit)
     for family, text in _FAMILIES:
         if kind.startswith(family):
             return text

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 
+from zsync_pipelines.config.audience_references import AudienceIds, Known, check_audiences, check_where
 from zsync_pipelines.config.wording import unknown
-from zsync_pipelines.domain.config import Audience, Catalog, Kind, Model, Sync
-from zsync_pipelines.domain.filters import (
-    AudienceCondition,
-    EventCondition,
-    FilterTree,
-    Group,
-    PropertyCondition,
-    conditions,
-)
-from zsync_pipelines.domain.schedule import MANUAL, ON_EVALUATION, WORDS, shortest_gap
+from zsync_pipelines.domain.config import Audience, Catalog, Kind, Sync, groups_of
+from zsync_pipelines.domain.schedule import ON_EVALUATION, shortest_gap
 from zsync_pipelines.errors import Problem
 
 _RESERVED_SYNC_ID = "audiences"
-Known = Mapping[Kind, Collection[str]]
-Condition = PropertyCondition | EventCondition | AudienceCondition
 
 
 def check_references(catalog: Catalog, known: Known | None = None) -> list[Problem]:
@@ -30,11 +21,11 @@ def check_references(catalog: Catalog, known: Known | None = None) -> list[Probl
     reference to one of them is not reported again.
     """
     ids = {kind: {*catalog.of_kind(kind), *(known or {}).get(kind, ())} for kind in Kind}
+    audiences = AudienceIds(catalog, ids[Kind.AUDIENCE])
     return [
         *_check_models(catalog, ids),
-        *(p for audience in catalog.audiences.values() for p in _check_audience(audience, catalog, ids)),
-        *_check_circles(catalog),
-        *(p for sync in catalog.syncs.values() for p in _check_sync(sync, catalog, ids)),
+        *check_audiences(catalog, ids, audiences),
+        *(p for sync in catalog.syncs.values() for p in _check_sync(sync, catalog, ids, audiences)),
     ]
 
 
@@ -46,15 +37,6 @@ def find_warnings(catalog: Catalog, now: datetime) -> list[Problem]:
     ]
 
 
-def placed_conditions(tree: FilterTree, path: str) -> Iterator[tuple[str, Condition]]:
-    """The conditions of a tree with their key paths, left to right; not those inside an event's `where`."""
-    if isinstance(tree, Group):
-        for index, child in enumerate(tree.children):
-            yield from placed_conditions(child, f"{path}.children.{index}")
-    else:
-        yield path, tree
-
-
 def _check_models(catalog: Catalog, ids: Known) -> Iterator[Problem]:
     for model in catalog.models.values():
         path = f"models.{model.id}"
@@ -62,91 +44,13 @@ def _check_models(catalog: Catalog, ids: Known) -> Iterator[Problem]:
             yield Problem(f"{path}.source", unknown("source", model.source_id, ids[Kind.SOURCE]))
         for name, trait in model.traits.items():
             if trait.where is not None:
-                yield from _check_where(trait.where, f"{path}.traits.{name}.where")
+                yield from check_where(trait.where, f"{path}.traits.{name}.where")
 
 
-def _check_audience(audience: Audience, catalog: Catalog, ids: Known) -> Iterator[Problem]:
-    path = f"audiences.{audience.id}"
-    if audience.model_id not in ids[Kind.MODEL]:
-        yield Problem(f"{path}.model", unknown("model", audience.model_id, ids[Kind.MODEL]))
-    model = catalog.models.get(audience.model_id)
-    for where, condition in placed_conditions(audience.filter_tree, f"{path}.filter_tree"):
-        if isinstance(condition, EventCondition):
-            yield from _check_event(condition, where, model)
-        elif isinstance(condition, AudienceCondition):
-            yield from _check_membership(condition, where, audience, catalog, ids)
-    if audience.evaluation_schedule in (MANUAL, ON_EVALUATION):
-        yield Problem(
-            f"{path}.evaluation_schedule",
-            f"'{audience.evaluation_schedule}' is for syncs; allowed: {', '.join(WORDS)}, or a five-field cron. "
-            "Without an evaluation_schedule each sync run evaluates the audience",
-        )
-
-
-def _check_event(condition: EventCondition, path: str, model: Model | None) -> Iterator[Problem]:
-    if model is not None and condition.event not in model.events:
-        yield Problem(f"{path}.event", unknown(f"event of model '{model.id}' named", condition.event, model.events))
-    if condition.where is not None:
-        yield from _check_where(condition.where, f"{path}.where")
-
-
-def _check_where(tree: FilterTree, path: str) -> Iterator[Problem]:
-    for where, condition in placed_conditions(tree, path):
-        if not isinstance(condition, PropertyCondition):
-            yield Problem(
-                f"{where}.condition_type",
-                f"'{condition.condition_type}' cannot be used inside 'where', which tests the event's own columns; "
-                "allowed: property",
-            )
-
-
-def _check_membership(
-    condition: AudienceCondition, path: str, audience: Audience, catalog: Catalog, ids: Known
-) -> Iterator[Problem]:
-    if condition.audience not in ids[Kind.AUDIENCE]:
-        yield Problem(f"{path}.audience", unknown("audience", condition.audience, ids[Kind.AUDIENCE]))
-    other = catalog.audiences.get(condition.audience)
-    if other is not None and other.model_id != audience.model_id:
-        yield Problem(
-            f"{path}.audience",
-            f"audience '{other.id}' is of model '{other.model_id}', this one of model '{audience.model_id}'; "
-            "only audiences of one model can be combined",
-        )
-
-
-def _check_circles(catalog: Catalog) -> Iterator[Problem]:
-    """One problem per circle of audiences, at the first of its audiences by id."""
-    uses = {
-        audience.id: [c.audience for c in conditions(audience.filter_tree) if isinstance(c, AudienceCondition)]
-        for audience in catalog.audiences.values()
-    }
-    reported: set[frozenset[str]] = set()
-    for start in sorted(uses):
-        circle = _way_back(start, uses)
-        if circle and frozenset(circle) not in reported:
-            reported.add(frozenset(circle))
-            yield Problem(
-                f"audiences.{start}.filter_tree", f"audiences refer to one another in a circle: {' -> '.join(circle)}"
-            )
-
-
-def _way_back(start: str, uses: Mapping[str, list[str]]) -> list[str]:
-    """A shortest way from `start` back to itself, or nothing."""
-    ways, seen = [[start]], {start}
-    for way in ways:
-        for following in uses.get(way[-1], ()):
-            if following == start:
-                return [*way, start]
-            if following not in seen:
-                seen.add(following)
-                ways.append([*way, following])
-    return []
-
-
-def _check_sync(sync: Sync, catalog: Catalog, ids: Known) -> Iterator[Problem]:
+def _check_sync(sync: Sync, catalog: Catalog, ids: Known, audiences: AudienceIds) -> Iterator[Problem]:
     path = f"syncs.{sync.id}"
-    if sync.audience_id not in ids[Kind.AUDIENCE]:
-        yield Problem(f"{path}.audience", unknown("audience", sync.audience_id, ids[Kind.AUDIENCE]))
+    if sync.audience_id not in audiences:
+        yield Problem(f"{path}.audience", unknown("audience", sync.audience_id, audiences))
     if sync.destination_id not in ids[Kind.DESTINATION]:
         yield Problem(f"{path}.destination", unknown("destination", sync.destination_id, ids[Kind.DESTINATION]))
     if sync.id == _RESERVED_SYNC_ID:
@@ -154,7 +58,12 @@ def _check_sync(sync: Sync, catalog: Catalog, ids: Known) -> Iterator[Problem]:
 
 
 def _audience_warnings(audience: Audience, catalog: Catalog) -> Iterator[Problem]:
-    followed = any(s.audience_id == audience.id and s.schedule == ON_EVALUATION for s in catalog.syncs.values())
+    if audience.order_by is not None and audience.limit is None:
+        yield Problem(
+            f"audiences.{audience.id}.order_by", "has no effect without a limit: it says whom limit counts first"
+        )
+    family = {audience.id, *(group.id for group in groups_of(audience))}
+    followed = any(s.audience_id in family and s.schedule == ON_EVALUATION for s in catalog.syncs.values())
     if audience.max_age is not None and audience.evaluation_schedule is None and not followed:
         yield Problem(
             f"audiences.{audience.id}.max_age",
@@ -163,7 +72,7 @@ def _audience_warnings(audience: Audience, catalog: Catalog) -> Iterator[Problem
 
 
 def _sync_warnings(sync: Sync, catalog: Catalog, now: datetime) -> Iterator[Problem]:
-    audience = catalog.audiences.get(sync.audience_id)
+    audience = catalog.every_audience.get(sync.audience_id)
     if audience is None:
         return
     if audience.evaluation_schedule is None:

@@ -193,4 +193,4 @@ def _with_referred(catalog: Catalog, audience: Audience) -> Iterator[Audience]:
         for kind, object_id in references_of(current):
             if kind is Kind.AUDIENCE and object_id not in seen:
                 seen.add(object_id)
-                waiting.append(catalog.audiences[object_id])
+                waiting.append(catalog.every_audience[object_id])

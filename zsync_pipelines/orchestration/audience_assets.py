@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from zsync_pipelines.domain.config import Audience, Kind
+from zsync_pipelines.domain.config import Audience, stored_key
 from zsync_pipelines.domain.evaluation import AudienceEvaluation
 from zsync_pipelines.domain.run import RunOptions, Trigger
 from zsync_pipelines.domain.schedule import cron_of
@@ -128,7 +128,7 @@ def _schedule(app: Zsync, audience: Audience) -> dg.ScheduleDefinition | None:
         description=f"Evaluates audience '{audience.id}' {audience.evaluation_schedule} ({audience.timezone}).",
     )
     def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        stored = app.catalog.load().stored.get((Kind.AUDIENCE, audience.id))
+        stored = app.catalog.load().stored.get(stored_key(audience))
         if stored is None:
             return dg.SkipReason(f"audience '{audience.id}' was deleted")
         if isinstance(stored.value, Audience) and stored.value.evaluation_schedule is None:

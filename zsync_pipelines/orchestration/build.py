@@ -7,7 +7,7 @@ import warnings
 
 import dagster as dg
 
-from zsync_pipelines.domain.config import Audience, Catalog, Kind, Sync
+from zsync_pipelines.domain.config import Audience, AudienceGroup, Catalog, Kind, Sync
 from zsync_pipelines.errors import ZsyncError
 from zsync_pipelines.orchestration.audience_assets import AUDIENCE_TAG, GROUP, audience_definitions, audience_key
 from zsync_pipelines.orchestration.dead_runs import dead_run_definitions
@@ -32,8 +32,7 @@ def build_definitions(app: Zsync) -> dg.Definitions:
     apply_configured_paths(app)
     loaded = app.catalog.load()
     catalog = loaded.catalog
-    shared = [audience for audience in catalog.audiences.values() if audience.evaluation_schedule is not None]
-    parts = [_audience_or_report(app, audience) for audience in shared]
+    parts = [_audience_or_report(app, audience) for audience in shared_audiences(catalog)]
     parts += [_build_or_report(app, catalog, sync) for sync in catalog.syncs.values()]
     for (kind, id_), why in loaded.broken.items():
         if kind is Kind.SYNC:
@@ -41,6 +40,16 @@ def build_definitions(app: Zsync) -> dg.Definitions:
         elif kind is Kind.AUDIENCE and loaded.stored[kind, id_].body.get("evaluation_schedule"):
             parts.append(broken_audience(id_, why))
     return dg.Definitions.merge(common_definitions(app), verdict_definitions(app), dead_run_definitions(app), *parts)
+
+
+def shared_audiences(catalog: Catalog) -> list[Audience]:
+    """Audiences that are evaluated by a schedule; of groups only those that a sync uses: nobody reads the others."""
+    used = {sync.audience_id for sync in catalog.syncs.values()}
+    return [
+        audience
+        for audience in catalog.every_audience.values()
+        if audience.evaluation_schedule is not None and (audience.id in used or not isinstance(audience, AudienceGroup))
+    ]
 
 
 def common_definitions(app: Zsync) -> dg.Definitions:
@@ -67,7 +76,7 @@ def apply_configured_paths(app: Zsync) -> None:
 def build_sync(app: Zsync, catalog: Catalog, sync: Sync) -> dg.Definitions:
     """The definitions of one sync."""
     description = describe_sync(catalog, sync)
-    assets = sync_assets(app, sync, catalog.audiences[sync.audience_id], description)
+    assets = sync_assets(app, sync, catalog.every_audience[sync.audience_id], description)
     job = dg.define_asset_job(
         f"sync_{sync.id}",
         selection=dg.AssetSelection.assets(*assets),
@@ -110,7 +119,7 @@ def _broken(job: str, key: dg.AssetKey, group: str, tags: dict[str, str], text: 
 def describe_sync(catalog: Catalog, sync: Sync) -> str:
     """A sync in Markdown."""
     fields = ", ".join(f"`{m.source_column}` to `{m.destination_field}`" for m in sync.field_mapping)
-    audience = catalog.audiences[sync.audience_id]
+    audience = catalog.every_audience[sync.audience_id]
     lines = [
         f"**{sync.name or sync.id}**" + (f": {sync.description}" if sync.description else ""),
         f"* audience `{audience.id}`" + (f" ({audience.name})" if audience.name else ""),

@@ -14,8 +14,9 @@ from zsync_pipelines.domain.config import (
     ManagedBy,
     ObjectKey,
     SyncStatus,
+    bases_of_groups,
     kind_of,
-    references_of,
+    stored_references_of,
 )
 from zsync_pipelines.errors import ConfigError, Problem
 from zsync_pipelines.service.alert_targets import check_alert_targets
@@ -142,9 +143,9 @@ class _Decision:
         ]
 
     def _prune_problems(self) -> Iterator[Problem]:
-        deletes = set(self.deletes)
+        deletes, groups = set(self.deletes), bases_of_groups(self._before.audiences)
         for user in _all(self._after):
-            for key in dict.fromkeys(references_of(user)):
+            for key in dict.fromkeys(stored_references_of(user, groups)):
                 if key in deletes:
                     who = f"{kind_of(user).singular} '{user.id}'"
                     by_api = self._loaded.managed_by(kind_of(user), user.id) is ManagedBy.API

@@ -151,7 +151,7 @@ def sql_of(
 
 
 def _request(found: FoundAudience, columns: tuple[str, ...], as_of: datetime) -> EvaluationRequest:
-    return EvaluationRequest(found.model, found.audience.filter_tree, columns, as_of, found.audiences)
+    return EvaluationRequest(found.model, found.audience, columns, as_of, found.audiences)
 
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:

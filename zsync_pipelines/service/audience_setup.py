@@ -8,7 +8,7 @@ from datetime import datetime
 
 from zsync_pipelines.config.environment import resolve
 from zsync_pipelines.config.wording import unknown
-from zsync_pipelines.domain.config import Audience, Kind, Model
+from zsync_pipelines.domain.config import Audience, Kind, Model, stored_key
 from zsync_pipelines.domain.evaluation import definition_fingerprint, wanted_columns
 from zsync_pipelines.errors import ConfigError, NotFoundError
 from zsync_pipelines.service.bootstrap import Zsync
@@ -39,7 +39,7 @@ class AudienceSetup:
         """What to ask the source for."""
         return EvaluationRequest(
             model=self.model,
-            tree=self.audience.filter_tree,
+            audience=self.audience,
             columns=columns,
             as_of=as_of,
             audiences=self.audiences,
@@ -48,28 +48,28 @@ class AudienceSetup:
 
 def load_audience(app: Zsync, audience_id: str) -> AudienceSetup:
     """Look an audience up and resolve its source. ConfigError if anything is unknown, invalid or unset."""
-    loaded = require_audience(app, audience_id)
-    catalog, key = loaded.catalog, (Kind.AUDIENCE, audience_id)
-    if key in loaded.broken:
-        raise ConfigError(f"audience '{audience_id}' cannot be evaluated: {loaded.broken[key]}")
-    audience = catalog.audiences[audience_id]
+    loaded = app.catalog.load()
+    audience, catalog = require_audience(loaded, audience_id), loaded.catalog
     model = catalog.models[audience.model_id]
     return AudienceSetup(
         audience=audience,
         model=model,
-        audiences=catalog.audiences,
+        audiences=catalog.every_audience,
         columns=wanted_columns(catalog, audience_id),
         fingerprint=definition_fingerprint(catalog, audience),
-        changed_at=loaded.stored[key].updated_at,
-        source_url=resolve(catalog.sources[model.source_id].url, app.environment),
+        changed_at=loaded.stored[stored_key(audience)].updated_at,
+        source_url=resolve(catalog.sources[model.source_id].url, app.environment, f"sources.{model.source_id}.url"),
     )
 
 
-def require_audience(app: Zsync, audience_id: str) -> LoadedCatalog:
-    """The configuration; NotFoundError, with near matches, if it has no audience of that id."""
-    loaded, key = app.catalog.load(), (Kind.AUDIENCE, audience_id)
-    if key not in loaded.stored:
-        known = [id_ for kind, id_ in loaded.stored if kind is Kind.AUDIENCE]
-        gone = " It was deleted." if key in loaded.deleted else ""
-        raise NotFoundError(f"{unknown('audience', audience_id, known)}.{gone}")
-    return loaded
+def require_audience(loaded: LoadedCatalog, audience_id: str) -> Audience:
+    """An audience, or a group of one. NotFoundError, with near matches, if there is none of that id; ConfigError if it
+    cannot be used."""
+    audience, key = loaded.catalog.every_audience.get(audience_id), (Kind.AUDIENCE, audience_id)
+    if audience is not None:
+        return audience
+    if key in loaded.stored:
+        raise ConfigError(f"audience '{audience_id}' cannot be used: {loaded.broken[key]}")
+    known = {*loaded.catalog.every_audience, *(id_ for kind, id_ in loaded.stored if kind is Kind.AUDIENCE)}
+    gone = " It was deleted." if key in loaded.deleted else ""
+    raise NotFoundError(f"{unknown('audience', audience_id, sorted(known))}.{gone}")

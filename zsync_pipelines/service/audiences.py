@@ -8,12 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from zsync_pipelines.config.environment import resolve
-from zsync_pipelines.domain.config import Audience, Kind, ManagedBy, Model, Sync
+from zsync_pipelines.domain.config import Audience, Kind, ManagedBy, Model, Sync, stored_key
 from zsync_pipelines.domain.evaluation import AudienceEvaluation
 from zsync_pipelines.domain.run import SyncRun, utc_text
-from zsync_pipelines.errors import ConfigError
+from zsync_pipelines.service.audience_setup import require_audience
 from zsync_pipelines.service.bootstrap import Zsync
-from zsync_pipelines.service.manage import require
 from zsync_pipelines.store.catalog import LoadedCatalog
 
 
@@ -66,33 +65,30 @@ def find_audience(app: Zsync, audience_id: str) -> FoundAudience:
     """One audience. NotFoundError, with near matches, if there is none of that id; ConfigError if it cannot be used,
     or if its source's url refers to a variable that is not set."""
     loaded = app.catalog.load()
-    catalog = loaded.catalog
-    if audience_id not in catalog.audiences:
-        require(loaded, Kind.AUDIENCE, audience_id)
-        raise ConfigError(f"audience '{audience_id}' cannot be used: {loaded.broken[Kind.AUDIENCE, audience_id]}")
-    audience = catalog.audiences[audience_id]
+    audience, catalog = require_audience(loaded, audience_id), loaded.catalog
     model = catalog.models[audience.model_id]
     return FoundAudience(
         audience=audience,
         model=model,
-        audiences=catalog.audiences,
+        audiences=catalog.every_audience,
         syncs=tuple(sync for sync in catalog.syncs.values() if sync.audience_id == audience_id),
         source_url=resolve(catalog.sources[model.source_id].url, app.environment, f"sources.{model.source_id}.url"),
     )
 
 
 def list_audiences(app: Zsync) -> list[AudienceSummary]:
-    """Every stored audience by id, those that cannot be used included."""
+    """Every audience by id, groups of splits and those that cannot be used included."""
     loaded, runs, evaluations = app.catalog.load(), app.runs.last_evaluated(), app.evaluations.latest_of_each()
-    names = [name for kind, name in loaded.stored if kind is Kind.AUDIENCE]
+    names = sorted({*loaded.catalog.every_audience, *(name for kind, name in loaded.stored if kind is Kind.AUDIENCE)})
     return [_summary(loaded, name, runs, evaluations.get(name)) for name in names]
 
 
 def _summary(
     loaded: LoadedCatalog, audience_id: str, runs: Mapping[str, SyncRun], evaluation: AudienceEvaluation | None
 ) -> AudienceSummary:
-    row = loaded.stored[Kind.AUDIENCE, audience_id]
-    audience = row.value if isinstance(row.value, Audience) else None
+    group = loaded.catalog.every_audience.get(audience_id)
+    row = loaded.stored[(Kind.AUDIENCE, audience_id) if group is None else stored_key(group)]
+    audience = group or (row.value if isinstance(row.value, Audience) else None)
     users = [
         stored.value
         for stored in loaded.stored.values()

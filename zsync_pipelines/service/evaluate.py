@@ -52,7 +52,7 @@ def evaluate_membership(
     """
     request = EvaluationRequest(
         model=setup.model,
-        tree=setup.audience.filter_tree,
+        audience=setup.audience,
         columns=mapped_columns(setup),
         as_of=as_of,
         audiences=setup.audiences,

@@ -34,5 +34,5 @@ def list_evaluations(app: Zsync, audience_id: str, limit: int | None = 20) -> li
     app.evaluations.close_dead(audience_id, app.clock())
     found = app.evaluations.recent(audience_id, limit)
     if not found:
-        require_audience(app, audience_id)
+        require_audience(app.catalog.load(), audience_id)
     return [summarize(app, evaluation) for evaluation in found]

@@ -37,9 +37,11 @@ def forget_old_evaluations(app: Zsync, audience_id: str) -> None:
 
     A run that is reading holds its file open, and reads it to the end.
     """
-    for kind, deleted in app.catalog.load().deleted:
-        if kind is Kind.AUDIENCE:
-            _keep_evaluations(app, deleted, 0)
+    loaded = app.catalog.load()
+    if not any(kind is Kind.AUDIENCE for kind, _ in loaded.broken):  # else nobody knows what groups there are
+        for name in app.storage.folders("evaluations"):
+            if name not in loaded.catalog.every_audience:
+                _keep_evaluations(app, name, 0)
     _keep_evaluations(app, audience_id, app.settings.keep_evaluations)
 
 

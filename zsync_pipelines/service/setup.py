@@ -57,7 +57,7 @@ def load_setup(app: Zsync, sync_id: str) -> SyncSetup:
         find_sync(app, sync_id)  # raises if there is none of that id
         raise ConfigError(f"sync '{sync_id}' cannot run: {loaded.broken[Kind.SYNC, sync_id]}")
     sync = catalog.syncs[sync_id]
-    audience = catalog.audiences[sync.audience_id]
+    audience = catalog.every_audience[sync.audience_id]
     model = catalog.models[audience.model_id]
     destination = catalog.destinations[sync.destination_id]
     config = resolve(effective_config(destination, sync), app.environment)
@@ -68,7 +68,7 @@ def load_setup(app: Zsync, sync_id: str) -> SyncSetup:
         sync=sync,
         audience=audience,
         model=model,
-        audiences=catalog.audiences,
+        audiences=catalog.every_audience,
         destination_type=destination.type,
         target=target,
         fingerprint=_fingerprint(target),

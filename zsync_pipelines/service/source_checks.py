@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 
 from zsync_pipelines.config.environment import resolve, unresolved
 from zsync_pipelines.config.wording import listed
-from zsync_pipelines.domain.config import Catalog, ConfigObject, Kind, ObjectKey, kind_of, references_of
+from zsync_pipelines.domain.config import (
+    Catalog,
+    ConfigObject,
+    Kind,
+    ObjectKey,
+    bases_of_groups,
+    kind_of,
+    stored_references_of,
+)
 from zsync_pipelines.errors import Problem, SourceError
 
 if TYPE_CHECKING:
@@ -103,8 +111,8 @@ def _ask(source: SourceCheck, catalog: Catalog, part: set[ObjectKey]) -> Iterato
         else:
             yield from source.model(catalog.models[name])
     for name, columns in audiences.items():
-        audience = catalog.audiences[name]
-        yield from source.audience(audience, catalog.models[audience.model_id], catalog.audiences, columns)
+        audience = catalog.every_audience[name]
+        yield from source.audience(audience, catalog.models[audience.model_id], catalog.every_audience, columns)
 
 
 def _by_source(catalog: Catalog, wanted: Collection[ObjectKey]) -> dict[str, set[ObjectKey]]:
@@ -113,7 +121,7 @@ def _by_source(catalog: Catalog, wanted: Collection[ObjectKey]) -> dict[str, set
     for key in sorted(set(wanted) - _with_dependents(catalog, _missing(catalog))):
         model = key[1]
         if key[0] is Kind.SYNC:
-            model = catalog.audiences[catalog.syncs[key[1]].audience_id].model_id
+            model = catalog.every_audience[catalog.syncs[key[1]].audience_id].model_id
         elif key[0] is Kind.AUDIENCE:
             model = catalog.audiences[key[1]].model_id
         parts.setdefault(catalog.models[model].source_id, set()).add(key)
@@ -145,8 +153,9 @@ def _missing(catalog: Catalog) -> list[ObjectKey]:
 def _users(catalog: Catalog) -> dict[ObjectKey, list[ObjectKey]]:
     users: dict[ObjectKey, list[ObjectKey]] = {}
     objects: list[ConfigObject] = [value for kind in _CHECKED for value in catalog.of_kind(kind).values()]
+    groups = bases_of_groups(catalog.audiences)
     for value in objects:
-        for key in references_of(value):
+        for key in stored_references_of(value, groups):
             if key[0] is not Kind.DESTINATION:
                 users.setdefault(key, []).append((kind_of(value), value.id))
     return users

@@ -63,7 +63,7 @@ class SourceCheck:
         """
 
         def compiled() -> None:
-            self._compiler(model, audiences).compile(audience.filter_tree, names)
+            self._compiler(model, audiences).compile(audience, names)
 
         names = tuple(dict.fromkeys(name for name, _ in columns))
         places = [[path for column, path in columns if column == name] for name in names]

@@ -1,24 +1,23 @@
-"""An audience as one SELECT: entity key and wanted columns of the model's rows that the filter tree keeps."""
+"""An audience as one SELECT: entity key and wanted columns of the model's rows that belong to it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import sqlalchemy as sa
 
 from zsync_pipelines.domain.config import Audience, Model
-from zsync_pipelines.domain.filters import AudienceCondition, FilterTree
 from zsync_pipelines.domain.keys import KEY, KeyType
 from zsync_pipelines.errors import ConfigError, Problem
-from zsync_pipelines.sources.conditions import Condition, Meaning, compile_tree
-from zsync_pipelines.sources.elements import inline
+from zsync_pipelines.sources.entities import Entities
 from zsync_pipelines.sources.literals import Clock
-from zsync_pipelines.sources.relations import Field, Relation, suggest
-from zsync_pipelines.sources.rollups import Rollups
+from zsync_pipelines.sources.relations import Field, Relation
+from zsync_pipelines.sources.selection import Selection, among, first_keys
 
 KEY_TYPES = "integers, text and UUIDs can be an entity key"
 Relate = Callable[[str | None, str | None, str, str], Relation]
@@ -44,9 +43,9 @@ class Compiled:
 
 
 class ModelCompiler:
-    """Compiles trees and columns of one model, as of one moment, into one statement.
+    """Compiles audiences and columns of one model, as of one moment, into one statement.
 
-    `audiences` are those that a condition may name. `relate` knows the source.
+    `audiences` are those that an audience may name, groups of splits among them. `relate` knows the source.
     """
 
     def __init__(self, model: Model, as_of: datetime, audiences: Mapping[str, Audience], relate: Relate) -> None:
@@ -57,31 +56,29 @@ class ModelCompiler:
         self._clock = Clock(as_of, ZoneInfo(model.timezone))
         self._relation = relate(model.table, model.query, "m", f"model '{model.id}'")
         self._events: dict[str, Relation] = {}
-        self._key = self._relation.field(model.entity_key, f"{self._path}.entity_key")
-        self._rollups = Rollups(model.events, self._event_relation, self._key, self._clock, self._path)
-        self._open: tuple[str, ...] = ()
+        self._entities = self._fresh()
+        self._key = self._entities.key
+        self._selection = Selection(model.id, audiences, self._fresh)
 
-    def compile(self, tree: FilterTree, columns: tuple[str, ...]) -> Compiled:
+    def compile(self, audience: Audience, columns: tuple[str, ...]) -> Compiled:
         """The statement. ConfigError lists every fault."""
         key_type = self.key_type()
         problems = list(self.shadowed())
         fields: list[tuple[str, Field, pa.DataType]] = []
-        condition: Condition = sa.true()
         for index, name in enumerate(columns):
             try:
-                found = self._lookup(name, f"columns.{index}", sized=True)
+                found = self._entities.lookup(name, f"columns.{index}", sized=True)
                 fields.append((name, found, _arrow(name, found, f"columns.{index}")))
             except ConfigError as error:
                 problems += error.problems
+        labelled: list[sa.ColumnElement[Any]] = [self._key.value.label(KEY)]
+        labelled += [found.value.label(f"{name}_column" if name == KEY else name) for name, found, _ in fields]
         try:
-            condition = compile_tree(tree, self._meaning(), "filter_tree")
+            select = self._select(audience, labelled)
         except ConfigError as error:
             problems += error.problems
         if problems:
             raise ConfigError(problems)
-        labelled = [found.value.label(f"{name}_column" if name == KEY else name) for name, found, _ in fields]
-        joined = self._rollups.join(self._relation.source, self._relation.raw(self._model.entity_key))
-        select = sa.select(self._key.value.label(KEY), *labelled).select_from(joined).where(condition)
         return Compiled(
             select=select,
             key_type=key_type,
@@ -92,6 +89,24 @@ class ModelCompiler:
     def everybody(self) -> sa.Select[tuple[object, ...]]:
         """The entity key of every row of the model."""
         return sa.select(self._key.value.label(KEY)).select_from(self._relation.source)
+
+    def _select(self, audience: Audience, labelled: list[sa.ColumnElement[Any]]) -> sa.Select[tuple[object, ...]]:
+        """These columns of an audience's rows."""
+        rows, order = self._entities, audience.order_by
+        if audience.limit is None or order is None:
+            condition = self._selection.belongs(audience, rows, "")
+            return sa.select(*labelled).select_from(rows.joined()).where(condition)
+        # The rows to choose from are a table of their own, so that its events are not read twice: by it and by `first`.
+        value, condition = self._selection.ranked(order, audience, rows, "")
+        name = "zsync_order"
+        while name in {column.name for column in labelled}:
+            name += "_"
+        matching = (sa.select(*labelled, value.value.label(name)).select_from(rows.joined()).where(condition)).cte(
+            "zsync_matching"
+        )
+        key, value = Field(matching.c[KEY], self._key.type), Field(matching.c[name], value.type)
+        first = first_keys(key, value, order, audience.limit, lambda: matching, sa.true()).cte("zsync_first")
+        return sa.select(*list(matching.c)[:-1]).where(among(key, first))
 
     def key_type(self) -> KeyType:
         """The type of the entity key. ConfigError if the column cannot be one."""
@@ -113,11 +128,11 @@ class ModelCompiler:
 
     def check_event(self, name: str) -> None:
         """Raise ConfigError or, where `relate` does, SourceError if an event is not as the model says."""
-        self._rollups.rows(name, None, None, f"{self._path}.events.{name}")
+        self._entities.rollups.rows(name, None, None, f"{self._path}.events.{name}")
 
     def check_trait(self, name: str) -> None:
         """Raise ConfigError or, where `relate` does, SourceError if a trait cannot be computed."""
-        self._rollups.trait(self._model.traits[name], f"{self._path}.traits.{name}")
+        self._entities.rollups.trait(self._model.traits[name], f"{self._path}.traits.{name}")
 
     def _event_relation(self, name: str) -> Relation:
         if name not in self._events:
@@ -125,42 +140,8 @@ class ModelCompiler:
             self._events[name] = self._relate(event.table, event.query, "e", f"event '{name}'")
         return self._events[name]
 
-    def _meaning(self) -> Meaning:
-        return Meaning(self._lookup, self._rollups.event, self._audience, self._clock)
-
-    def _lookup(self, name: str, path: str, *, sized: bool = False) -> Field:
-        traits = self._model.traits
-        if name in self._relation.types:
-            return self._relation.sized(name, path) if sized else self._relation.field(name, path)
-        if name in traits:
-            return self._rollups.trait(traits[name], f"{self._path}.traits.{name}")
-        known = [*self._relation.types, *traits]
-        raise ConfigError(
-            [Problem(path, f"{self._relation.what} has no column or trait '{name}'; {suggest(name, known)}")]
-        )
-
-    def _audience(self, condition: AudienceCondition, path: str) -> Condition:
-        """Membership of another audience. Never null: who is not known to be a member is none."""
-        name = condition.audience
-        if name in self._open:
-            circle = " -> ".join([*self._open[self._open.index(name) :], name])
-            raise ConfigError([Problem(f"{path}.audience", f"the audiences go round in a circle: {circle}")])
-        audience = self._audiences.get(name)
-        if audience is None:
-            problem = f"unknown audience '{name}'; {suggest(name, self._audiences)}"
-            raise ConfigError([Problem(f"{path}.audience", problem)])
-        if audience.model_id != self._model.id:
-            problem = f"audience '{name}' is of model '{audience.model_id}', not of '{self._model.id}'"
-            raise ConfigError([Problem(f"{path}.audience", problem)])
-        outer = self._open
-        self._open = (*outer, name)
-        try:
-            inner = compile_tree(audience.filter_tree, self._meaning(), f"audiences.{name}.filter_tree")
-        finally:
-            self._open = outer
-        one, zero = inline(1), inline(0)
-        member = sa.case((inner, one), else_=zero)
-        return member == (one if condition.operator == "in" else zero)
+    def _fresh(self) -> Entities:
+        return Entities(self._model, self._relation, self._event_relation, self._clock)
 
 
 def _arrow(name: str, found: Field, path: str) -> pa.DataType:

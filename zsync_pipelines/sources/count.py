@@ -30,7 +30,7 @@ def count(url: str, request: EvaluationRequest) -> Counts:
     """Count; no row leaves the source. ConfigError for faults of the configuration, SourceError for the source's."""
     with Session(url) as session:
         compiler = ModelCompiler(request.model, request.as_of, request.audiences, session.relation)
-        compiled = compiler.compile(request.tree, ())
+        compiled = compiler.compile(request.audience, ())
         select = count_select(compiled.select, compiler.everybody(), compiled.key_type)
         (row,) = next(session.batches(render(select, session.dialect))).to_pylist()
         rows, keyed, members, total = (int(value) for value in row.values())

@@ -80,6 +80,24 @@ class rounded(FunctionElement[float]):  # noqa: N801
         super().__init__(value)
 
 
+class key_digest(FunctionElement[str]):  # noqa: N801
+    """The digest that splits go by (`domain.selection`): MD5 of `<seed>:<key>` in UTF-8, 32 lower-case hex digits.
+
+    `value` is an entity key such that its text is canonical. SQLite's reader brings the function `zsync_md5`.
+    """
+
+    type = sa.String()
+    inherit_cache = False
+
+    def __init__(self, value: Expression, seed: str) -> None:
+        self.seed = seed
+        super().__init__(value)
+
+    def text(self) -> Expression:
+        """What is digested."""
+        return _text(f"{self.seed}:") + sa.cast(_only(self), sa.Text())
+
+
 def _only(element: FunctionElement[Any]) -> Expression:
     return next(iter(element.clauses))
 
@@ -160,3 +178,28 @@ def _rounded_postgresql(element: rounded, compiler: Any, **options: Any) -> str:
     digits = inline(element.scale)
     value = sa.func.round(sa.cast(sa.cast(_only(element), sa.Text()), sa.Numeric()), digits)
     return str(compiler.process(sa.cast(value, sa.Double()), **options))
+
+
+@compiles(key_digest)
+def _key_digest(element: key_digest, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(sa.func.md5(element.text()), **options))
+
+
+@compiles(key_digest, "sqlite")
+def _key_digest_sqlite(element: key_digest, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(sa.func.zsync_md5(element.text()), **options))
+
+
+@compiles(key_digest, "postgresql")
+def _key_digest_postgresql(element: key_digest, compiler: Any, **options: Any) -> str:
+    # Of text PostgreSQL digests the bytes of the database's encoding.
+    utf8 = sa.func.convert_to(element.text(), sa.literal_column("'UTF8'"))
+    return str(compiler.process(sa.func.md5(utf8), **options))
+
+
+@compiles(key_digest, "mysql")
+@compiles(key_digest, "mariadb")
+def _key_digest_mysql(element: key_digest, compiler: Any, **options: Any) -> str:
+    # Of text MySQL digests the bytes of the connection's encoding.
+    text = compiler.process(element.text(), **options)
+    return f"md5(CONVERT({text} USING utf8mb4))"

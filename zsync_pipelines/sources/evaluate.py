@@ -1,4 +1,4 @@
-"""Evaluate an audience inside its source: from a filter tree to Arrow batches of entity keys and columns."""
+"""Evaluate an audience inside its source: from its configuration to Arrow batches of entity keys and columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from zsync_pipelines.domain.config import Audience, Model
-from zsync_pipelines.domain.filters import FilterTree
 from zsync_pipelines.domain.keys import KEY, KeyType
 from zsync_pipelines.sources.compile import Compiled, ModelCompiler
 from zsync_pipelines.sources.session import Session
@@ -25,13 +24,14 @@ PREFIX = "c:"
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRequest:
-    """What to evaluate: a tree over a model, with columns or traits wanted beside the key, as of an aware moment.
+    """What to evaluate: an audience of a model, with columns or traits wanted beside the key, as of an aware moment.
 
-    `audiences` are those that the tree may name.
+    `audiences` are those that it may name (`Catalog.every_audience`). Faults of `audience` itself are told by key paths
+    within it.
     """
 
     model: Model
-    tree: FilterTree
+    audience: Audience
     columns: tuple[str, ...]
     as_of: datetime
     audiences: Mapping[str, Audience]
@@ -104,4 +104,4 @@ def compile_sql(url: str, request: EvaluationRequest) -> str:
 
 def _compile(session: Session, request: EvaluationRequest) -> Compiled:
     compiler = ModelCompiler(request.model, request.as_of, request.audiences, session.relation)
-    return compiler.compile(request.tree, request.columns)
+    return compiler.compile(request.audience, request.columns)

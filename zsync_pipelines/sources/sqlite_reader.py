@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -55,8 +56,7 @@ class SQLiteReader:
             raise SourceError(
                 f"there is no SQLite file '{path}' (a relative path starts at {Path.cwd()}); check the url"
             )
-        file = f"file:{quote(path)}?mode=ro"
-        engine = sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(file, uri=True), poolclass=sa.NullPool)
+        engine = sa.create_engine("sqlite://", creator=lambda: _connect(path), poolclass=sa.NullPool)
         self.dialect: sa.Dialect = engine.dialect
         self._connection = engine.connect()
 
@@ -92,6 +92,17 @@ class SQLiteReader:
 
     def _run(self, statement: Statement) -> sa.CursorResult[Any]:
         return self._connection.exec_driver_sql(statement.sql, tuple(_bound(value) for value in statement.parameters))
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    """A connection that only reads, with the digest that SQLite lacks (`elements.key_digest`)."""
+    connection = sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)
+    connection.create_function("zsync_md5", 1, _md5, deterministic=True)
+    return connection
+
+
+def _md5(text: str | None) -> str | None:
+    return None if text is None else hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def _bound(value: Any) -> Any:

@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from zsync_pipelines.domain.config import (
     TYPES,
+    Audience,
     Catalog,
     ConfigObject,
     Kind,
@@ -25,8 +26,9 @@ from zsync_pipelines.domain.config import (
     ObjectKey,
     Sync,
     SyncStatus,
+    bases_of_groups,
     kind_of,
-    references_of,
+    stored_references_of,
 )
 from zsync_pipelines.store.alerts import forget_sync
 from zsync_pipelines.store.database import writing
@@ -203,13 +205,14 @@ def _reason(error: ValidationError) -> str:
 
 def _spread(stored: Mapping[ObjectKey, StoredObject], broken: dict[ObjectKey, str]) -> None:
     """What refers to a broken or missing object is broken too; repeated until nothing more breaks."""
+    groups = bases_of_groups({row.value.id: row.value for row in stored.values() if isinstance(row.value, Audience)})
     spreading = True
     while spreading:
         spreading = False
         for key, row in stored.items():
             if key in broken or row.value is None:
                 continue
-            for kind, object_id in references_of(row.value):
+            for kind, object_id in stored_references_of(row.value, groups):
                 if (kind, object_id) in broken or (kind, object_id) not in stored:
                     state = broken.get((kind, object_id), "it does not exist")
                     broken[key] = f"its {kind.singular} '{object_id}' cannot be used: {state}"

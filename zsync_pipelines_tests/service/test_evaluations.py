@@ -245,7 +245,7 @@ def test_waiting_notices_that_the_run_is_cancelled(world, monkeypatch):
 def test_a_column_that_the_source_lacks_fails_its_own_sync_alone(world):
     world.config["syncs"][OTHER]["field_mapping"] = [{"source_column": "phone", "destination_field": "phone"}]
     world.now = HOUR - timedelta(minutes=1)
-    world.apply()
+    world.apply(offline=True)
     assert world.evaluate(HOUR).found.columns == ("email",)
     assert world.scheduled(HOUR).status is RunStatus.SUCCESS
     assert "lacks the column 'phone'" in world.scheduled(HOUR, OTHER).error
@@ -253,7 +253,7 @@ def test_a_column_that_the_source_lacks_fails_its_own_sync_alone(world):
 
 def test_a_failed_evaluation_is_recorded_and_leaves_no_file(world):
     world.audience["filter_tree"]["column"] = "no_such"
-    world.apply()
+    world.apply(offline=True)
     with pytest.raises(ConfigError):
         world.evaluate(HOUR)
     (failed,) = world.history()

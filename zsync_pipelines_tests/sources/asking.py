@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
-from pydantic import TypeAdapter
 
-from zsync_pipelines.domain.config import Audience, Model
-from zsync_pipelines.domain.filters import FilterTree
+from zsync_pipelines.domain.config import Audience, Catalog, Model
 from zsync_pipelines.errors import Problem
 from zsync_pipelines.sources.check import SourceCheck
 from zsync_pipelines.sources.evaluate import EvaluationRequest, evaluate
@@ -20,12 +19,6 @@ EVERYBODY = {"type": "or", "children": [
     {"type": "condition", "condition_type": "property", "column": "id", "operator": "is_null"},
     {"type": "condition", "condition_type": "property", "column": "id", "operator": "is_not_null"},
 ]}  # fmt: skip
-_TREE: TypeAdapter[FilterTree] = TypeAdapter(FilterTree)
-
-
-def tree(value: Mapping[str, Any]) -> FilterTree:
-    """A tree as YAML gives it."""
-    return _TREE.validate_python(value)
 
 
 def prop(column: str, operator: str, value: Any = None) -> dict[str, Any]:
@@ -61,19 +54,30 @@ def check_model(url: str, of: Model) -> list[Problem]:
         return source.model(of)
 
 
+def made(name: str, of: Model, value: Mapping[str, Any]) -> Audience:
+    """An audience of a tree, or of a map with a `filter_tree` and more."""
+    body = value if "filter_tree" in value else {"filter_tree": value}
+    return Audience.model_validate({"id": name, "model": of.id, **body})
+
+
 def request(
     of: Model,
     filter_tree: Mapping[str, Any] = EVERYBODY,
     columns: Sequence[str] = (),
     as_of: datetime = AS_OF,
     audiences: Mapping[str, Mapping[str, Any]] | None = None,
+    **more: Any,
 ) -> EvaluationRequest:
-    """A request; `audiences` maps ids to trees of the same model."""
-    others = {
-        name: Audience.model_validate({"id": name, "model": of.id, "filter_tree": other})
-        for name, other in (audiences or {}).items()
-    }
-    return EvaluationRequest(of, tree(filter_tree), tuple(columns), as_of, others)
+    """A request for an audience with this tree and `more`; `audiences` maps ids to trees or audiences of the model."""
+    others = {name: made(name, of, value) for name, value in (audiences or {}).items()}
+    asked = made("asked", of, {"filter_tree": filter_tree, **more})
+    return EvaluationRequest(of, asked, tuple(columns), as_of, Catalog(audiences=others).every_audience)
+
+
+def request_of(of: Model, name: str, audiences: Mapping[str, Mapping[str, Any]], **more: Any) -> EvaluationRequest:
+    """A request for one of these audiences or groups of their splits."""
+    asked = request(of, audiences=audiences, **more)
+    return replace(asked, audience=asked.audiences[name])
 
 
 def table(url: str, asked: EvaluationRequest) -> pa.Table:

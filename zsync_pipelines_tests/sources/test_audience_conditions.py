@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from zsync_pipelines.domain.config import Audience
 from zsync_pipelines.errors import ConfigError
-from zsync_pipelines.sources.evaluate import EvaluationRequest
-from zsync_pipelines_tests.sources.asking import AS_OF, audience, event, group, keys, members, model, prop, tree
+from zsync_pipelines_tests.sources.asking import audience, event, group, keys, members, model, prop, request
 from zsync_pipelines_tests.sources.backends import Backend
 
 PEOPLE = model(events={"orders": {"table": "orders", "foreign_key": "person", "timestamp": "day"}})
@@ -63,6 +64,6 @@ def test_unknown_audience(url: str) -> None:
 
 def test_audience_of_another_model(url: str) -> None:
     other = Audience.model_validate({"id": "shops", "model": "stores", "filter_tree": prop("x", "is_null")})
-    asked = EvaluationRequest(PEOPLE, tree(audience("shops")), (), AS_OF, {"shops": other})
+    asked = replace(request(PEOPLE, audience("shops")), audiences={"shops": other})
     with pytest.raises(ConfigError, match="of model 'stores'"):
         keys(url, asked)

@@ -83,11 +83,11 @@ class World:
                 values = [key, *(value if isinstance(value, tuple) else (value,)), True]
                 connection.execute(f"INSERT INTO people VALUES ({', '.join('?' * len(values))})", values)
 
-    def apply(self) -> ApplyReport:
-        """Apply the configuration as it stands."""
+    def apply(self, *, offline: bool = False) -> ApplyReport:
+        """Apply the configuration as it stands; `offline`: also if the source does not have what it names."""
         file = self.folder / "config.yaml"
         file.write_text(yaml.safe_dump(self.config))
-        return apply_paths(self.open(), [file], prune=True)
+        return apply_paths(self.open(), [file], prune=True, offline=offline)
 
     def run(self, **options: Any) -> SyncRun:
         """Run the sync; an aborted run is returned as history has it."""
