@@ -23,7 +23,7 @@ from zsync_pipelines.domain.config import Aggregate
 from zsync_pipelines.domain.filters import ColumnKind
 from zsync_pipelines.errors import ConfigError, Problem
 from zsync_pipelines.sources.conditions import comparable
-from zsync_pipelines.sources.elements import by_code_point, exact, inline, rounded
+from zsync_pipelines.sources.elements import by_code_point, double, exact, inline, mean, rounded, whole_sum
 from zsync_pipelines.sources.relations import Field, Relation
 from zsync_pipelines.sources.types import ColumnType, Family
 
@@ -75,7 +75,7 @@ def aggregate(kind: Aggregate, found: Field, decimals: int | None) -> Field:
         case Aggregate.SUM:
             return round_field(_sum(value, column), decimals)
         case Aggregate.AVG:
-            return round_field(Field(sa.cast(sa.func.avg(value), sa.Double()), _FLOAT), decimals)
+            return round_field(Field(mean(value), _FLOAT), decimals)
         case _:
             function = sa.func.min if kind is Aggregate.MIN else sa.func.max
             return round_field(Field(function(sortable(found)), column), decimals)
@@ -99,8 +99,8 @@ def round_field(found: Field, decimals: int | None) -> Field:
 def _sum(value: sa.ColumnElement[Any], column: ColumnType) -> Field:
     if column.family is Family.INTEGER:
         # Databases widen sums of integers, each to another type.
-        return Field(sa.cast(sa.func.sum(value), sa.BigInteger()), _INTEGER)
+        return Field(whole_sum(value), _INTEGER)
     if column.family is Family.FLOAT:
         # Single-precision columns would be added up in single precision by some.
-        return Field(sa.func.sum(sa.cast(value, sa.Double())), _FLOAT)
+        return Field(sa.func.sum(double(value)), _FLOAT)
     return Field(sa.func.sum(value), column)

@@ -56,7 +56,7 @@ def connect(url: str) -> Reader:
     try:
         reader = _READERS[backend]()
     except ModuleNotFoundError as error:
-        extra = "postgres" if backend == "postgresql" else backend
+        extra = {"postgresql": "postgres", "mariadb": "mysql"}.get(backend, backend)
         raise SourceError(
             f"the driver of {backend} is not installed ({error.name}); pip install 'zsync-pipelines[{extra}]'"
         ) from None
@@ -68,6 +68,12 @@ def _duckdb() -> type[Reader]:
     from zsync_pipelines.sources.duckdb_reader import DuckDBReader
 
     return DuckDBReader
+
+
+def _mysql() -> type[Reader]:
+    from zsync_pipelines.sources.mysql_reader import MySQLReader
+
+    return MySQLReader
 
 
 def _postgresql() -> type[Reader]:
@@ -83,7 +89,13 @@ def _sqlite() -> type[Reader]:
 
 
 # Drivers are heavy and partly extras: each is imported when a source needs it.
-_READERS: dict[str, Callable[[], type[Reader]]] = {"duckdb": _duckdb, "postgresql": _postgresql, "sqlite": _sqlite}
+_READERS: dict[str, Callable[[], type[Reader]]] = {
+    "duckdb": _duckdb,
+    "postgresql": _postgresql,
+    "mysql": _mysql,
+    "mariadb": _mysql,
+    "sqlite": _sqlite,
+}
 
 
 @contextmanager

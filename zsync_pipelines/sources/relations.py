@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from zsync_pipelines.errors import ConfigError, Problem
+from zsync_pipelines.sources.elements import double, inline, verbatim
 from zsync_pipelines.sources.types import ColumnType, Family
 
 _NAME_PARTS = re.compile(r'"(?:[^"]|"")+"|[^."]+')
@@ -37,17 +38,18 @@ class Relation:
 
     def raw(self, name: str) -> sa.ColumnElement[Any]:
         """A column as it stands in the source: what joins and groups go by."""
-        return self.source.c[name]
+        column: sa.ColumnElement[Any] = self.source.c[name]
+        known = self.types.get(name)
+        return verbatim(column) if known is not None and known.family is Family.TEXT else column
 
     def field(self, name: str, path: str) -> Field:
         """A column as it compares and reads. ConfigError at `path` if there is none of that name."""
         known = self.types.get(name)
         if known is None:
             raise ConfigError([Problem(path, f"{self.what} has no column '{name}'; {suggest(name, self.types)}")])
-        column = self.raw(name)
-        if known.family in (Family.TEXT, Family.UUID, Family.JSON):
-            return Field(sa.cast(column, sa.Text()) if known.as_text else column, known)
-        return Field(column, known)
+        column = self.source.c[name]
+        value = _through_cast(column, known.family) if known.as_text else column
+        return Field(verbatim(value) if known.family in (Family.TEXT, Family.UUID) else value, known)
 
     def sized(self, name: str, path: str) -> Field:
         """As `field`, with the scale of a decimal found from the data where its type does not say."""
@@ -55,6 +57,12 @@ class Relation:
         if found.type.family is Family.DECIMAL and found.type.scale is None:
             return Field(found.value, ColumnType(Family.DECIMAL, found.type.native, self.scale_of(name)))
         return found
+
+
+def _through_cast(column: sa.ColumnElement[Any], family: Family) -> sa.ColumnElement[Any]:
+    if family is Family.BOOLEAN:
+        return column != inline(0)
+    return double(column) if family is Family.FLOAT else sa.cast(column, sa.Text())
 
 
 def origin(table: str | None, query: str | None, columns: Iterable[str], alias: str, dialect: sa.Dialect) -> Any:

@@ -75,8 +75,8 @@ class ColumnType:
     """The type of one column.
 
     `native`: its name in the source, for messages. `scale`: of decimals; None where only the data tells (PostgreSQL's
-    `numeric` without precision). `as_text`: the column reads and compares as text only through a cast (UUIDs, enums,
-    blank-padded text).
+    `numeric` without precision). `as_text`: the column reads and compares as it should only through a cast: to text
+    (UUIDs, enums, blank-padded text), to double precision (floats that read with six digits) or to a truth (integers).
     """
 
     family: Family

@@ -13,6 +13,8 @@ from uuid import UUID
 
 import duckdb
 import psycopg
+import pymysql
+import pytest
 import sqlalchemy as sa
 
 COMMON = {
@@ -27,6 +29,17 @@ COMMON = {
     "zoned": "TIMESTAMP WITH TIME ZONE",
     "uuid": "UUID",
 }
+OWN = {"mysql": {"naive": "DATETIME(6)", "zoned": "TIMESTAMP(6) NULL"}}
+"""What a database calls otherwise than `COMMON`."""
+
+KINDS = [
+    "duckdb",
+    pytest.param("postgresql", marks=pytest.mark.postgres),
+    "sqlite",
+    pytest.param("mysql", marks=pytest.mark.mysql),
+]
+_FORMATTED = ("postgresql", "mysql")
+"""Whose drivers mark parameters with %s."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +53,17 @@ class Backend:
     def create(self, table: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
         """A table with these columns (name to type, of `COMMON` or the database's own) and rows."""
         names = ", ".join(_quote(name) for name in columns)
-        declared = ", ".join(f"{_quote(name)} {COMMON.get(kind, kind)}" for name, kind in columns.items())
+        types = {**COMMON, **OWN.get(self.name, {})}
+        if self.name == "mysql" and "uuids" in self.lacks:
+            types["uuid"] = "CHAR(36)"
+        declared = ", ".join(f"{_quote(name)} {types.get(kind, kind)}" for name, kind in columns.items())
         target = ".".join(_quote(part) for part in table.split("\x00"))
-        mark = "%s" if self.name == "postgresql" else "?"
+        mark = "%s" if self.name in _FORMATTED else "?"
         self.run(f"CREATE TABLE {target} ({declared})")
         if rows:
             marks = ", ".join(mark for _ in columns)
             into = f"{target} ({names})"
-            into = into.replace("%", "%%") if self.name == "postgresql" else into
+            into = into.replace("%", "%%") if self.name in _FORMATTED else into
             self.run(f"INSERT INTO {into} VALUES ({marks})", rows)
 
     def run(self, sql: str, rows: Sequence[Sequence[Any]] | None = None) -> None:
@@ -65,6 +81,14 @@ class Backend:
                 else:
                     connection.execute(sql)
             connection.close()
+        elif self.name == "mysql":
+            mode = "ANSI_QUOTES,STRICT_ALL_TABLES"  # quotes as everywhere
+            with _mysql(url, sql_mode=mode) as server, server.cursor() as cursor:
+                cursor.execute("SET time_zone = '+00:00'")
+                if rows:
+                    cursor.executemany(sql, [[str(v) if isinstance(v, UUID) else v for v in row] for row in rows])
+                else:
+                    cursor.execute(sql)
         else:
             plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
             with psycopg.connect(plain) as server, server.cursor() as cursor:
@@ -87,18 +111,52 @@ def _sqlite(value: Any) -> Any:
     return str(value) if isinstance(value, date | UUID) else value
 
 
-def backend(name: str, folder: Path, postgres: sa.URL) -> Iterator[Backend]:
-    """A new database of that kind."""
+def _mysql(url: sa.URL, **more: Any) -> pymysql.Connection[pymysql.cursors.Cursor]:
+    return pymysql.connect(
+        host=url.host,
+        port=url.port or 0,
+        user=url.username,
+        password=str(url.password),
+        database=url.database,
+        charset="utf8mb4",
+        autocommit=True,
+        **more,
+    )
+
+
+def backend(name: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """A new database of that kind; the fixtures of the request start its server."""
     if name == "duckdb":
         yield Backend(name, f"duckdb:///{folder / 'source.duckdb'}")
     elif name == "sqlite":
         yield Backend(name, f"sqlite:///{folder / 'source.db'}", frozenset({"nan", "schemas", "uuid type", "hugeint"}))
+    elif name == "mysql":
+        yield from _in_mysql(request.getfixturevalue("mysql_server"), folder.name.replace("-", "_").lower())
     else:
-        database = folder.name.replace("-", "_").lower()
-        admin = sa.create_engine(postgres, isolation_level="AUTOCOMMIT")
-        with admin.connect() as connection:
-            connection.execute(sa.text(f'CREATE DATABASE "{database}"'))
-        yield Backend(name, postgres.set(database=database).render_as_string(hide_password=False))
-        with admin.connect() as connection:
-            connection.execute(sa.text(f'DROP DATABASE "{database}" WITH (FORCE)'))
-        admin.dispose()
+        yield from _in_postgresql(request.getfixturevalue("postgres_server"), folder.name.replace("-", "_").lower())
+
+
+def _in_postgresql(postgres: sa.URL, database: str) -> Iterator[Backend]:
+    admin = sa.create_engine(postgres, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text(f'CREATE DATABASE "{database}"'))
+    yield Backend("postgresql", postgres.set(database=database).render_as_string(hide_password=False))
+    with admin.connect() as connection:
+        connection.execute(sa.text(f'DROP DATABASE "{database}" WITH (FORCE)'))
+    admin.dispose()
+
+
+def _in_mysql(server: sa.URL, database: str) -> Iterator[Backend]:
+    """A database, dropped with those that the tests make beside it."""
+    with _mysql(server) as connection, connection.cursor() as cursor:
+        cursor.execute("SHOW DATABASES")
+        before = {found for (found,) in cursor.fetchall()}
+        # As most tables are: its comparisons ignore case, accents and trailing blanks.
+        cursor.execute(f"CREATE DATABASE `{database}` COLLATE utf8mb4_unicode_ci")
+        lacks = {"nan", "before 1970"} | (set() if "MariaDB" in connection.get_server_info() else {"uuids"})
+    yield Backend("mysql", server.set(database=database).render_as_string(hide_password=False), frozenset(lacks))
+    with _mysql(server) as connection, connection.cursor() as cursor:
+        cursor.execute("SHOW DATABASES")
+        for (made,) in cursor.fetchall():
+            if made not in before:
+                cursor.execute(f"DROP DATABASE `{made}`")

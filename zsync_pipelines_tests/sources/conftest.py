@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-import sqlalchemy as sa
 
-from zsync_pipelines_tests.sources.backends import Backend, backend
+from zsync_pipelines_tests.sources.backends import KINDS, Backend, backend
 
 
-@pytest.fixture(scope="module", params=["duckdb", pytest.param("postgresql", marks=pytest.mark.postgres), "sqlite"])
-def db(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres_server: sa.URL
-) -> Iterator[Backend]:
+@pytest.fixture(scope="module", params=KINDS)
+def db(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
     """One database of each kind per module."""
-    yield from backend(request.param, tmp_path_factory.mktemp("source"), postgres_server)
+    yield from backend(request.param, tmp_path_factory.mktemp("source"), request)

@@ -9,10 +9,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from zsync_pipelines_tests.sources.asking import event, model, values
-from zsync_pipelines_tests.sources.backends import Backend, backend
+from zsync_pipelines_tests.sources.backends import KINDS, Backend, backend
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "cdnow" / "purchases.csv.gz"
 PURCHASES = {"customer_id": "integer", "purchased_on": "date", "cds": "integer", "amount": "float"}
@@ -36,12 +35,10 @@ WEEKS = [
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the data lies beside the repository only in development")
 
 
-@pytest.fixture(scope="module", params=["duckdb", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def shop(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres_server: sa.URL
-) -> Iterator[Backend]:
+@pytest.fixture(scope="module", params=[kind for kind in KINDS if kind != "sqlite"])
+def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
     folder = tmp_path_factory.mktemp("cdnow")
-    for source in backend(request.param, folder, postgres_server):
+    for source in backend(request.param, folder, request):
         if source.name == "duckdb":
             source.run(f"CREATE TABLE purchases AS SELECT * FROM read_csv('{DATA}')")
         else:

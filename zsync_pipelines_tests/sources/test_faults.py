@@ -140,7 +140,7 @@ def test_a_database_in_memory_is_no_source(url: str) -> None:
 
 @pytest.mark.parametrize(
     ("url", "text"),
-    [("mysql://u:s3cret@h/d", "mysql"), ("nonsense s3cret", "no SQLAlchemy URL"), ("", "no SQLAlchemy URL")],
+    [("firebird://u:s3cret@h/d", "firebird"), ("nonsense s3cret", "no SQLAlchemy URL"), ("", "no SQLAlchemy URL")],
 )
 def test_a_url_that_cannot_be_read(url: str, text: str) -> None:
     with pytest.raises(SourceError, match=text) as caught:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
+from zsync_pipelines.sources import mysql_reader
 from zsync_pipelines.sources.evaluate import compile_sql
 from zsync_pipelines_tests.sources.asking import audience, event, group, model, prop, request
-from zsync_pipelines_tests.sources.backends import Backend, backend
+from zsync_pipelines_tests.sources.backends import KINDS, Backend, backend
 
 FOLDER = Path(__file__).parents[1] / "golden" / "sql"
 CUSTOMERS = model(
@@ -61,11 +61,9 @@ TREES: dict[str, tuple[dict[str, Any], tuple[str, ...], dict[str, Any]]] = {
 }
 
 
-@pytest.fixture(scope="module", params=["duckdb", pytest.param("postgresql", marks=pytest.mark.postgres), "sqlite"])
-def shop(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres_server: sa.URL
-) -> Iterator[Backend]:
-    for source in backend(request.param, tmp_path_factory.mktemp("golden"), postgres_server):
+@pytest.fixture(scope="module", params=KINDS)
+def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    for source in backend(request.param, tmp_path_factory.mktemp("golden"), request):
         customers = {
             "customer_id": "integer", "email": "text", "name": "text", "Full Name": "text", "country": "text",
             "born": "date", "balance": "decimal", "signed_up": "zoned", "subscribed": "boolean",
@@ -80,8 +78,21 @@ def shop(
 
 @pytest.mark.parametrize("name", TREES)
 def test_sql_is_as_kept(shop: Backend, name: str) -> None:
+    check(shop, "mariadb" if shop.name == "mysql" and "uuids" not in shop.lacks else shop.name, name)
+
+
+@pytest.mark.mysql
+@pytest.mark.parametrize("shop", ["mysql"], indirect=True)
+@pytest.mark.parametrize("name", TREES)
+def test_sql_of_mysql_where_the_server_is_mariadb(shop: Backend, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = mysql_reader._dialect
+    monkeypatch.setattr(mysql_reader, "_dialect", lambda _: told("8.0.36"))
+    check(shop, "mysql", name)
+
+
+def check(shop: Backend, folder: str, name: str) -> None:
     tree, columns, audiences = TREES[name]
-    path = FOLDER / shop.name / f"{name}.sql"
+    path = FOLDER / folder / f"{name}.sql"
     text = compile_sql(shop.url, request(CUSTOMERS, tree, columns, audiences=audiences)) + "\n"
     if os.environ.get("ZSYNC_GOLDEN") == "write":
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -29,11 +29,13 @@ _ROWS = [
 ]
 # `zo` is the moment of `na` in UTC.
 ROWS = [(*row[:-1], row[-2] and row[-2].replace(tzinfo=UTC), row[-1]) for row in _ROWS]
+EPOCH = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
 def url(db: Backend) -> str:
-    db.create("people", COLUMNS, ROWS)
+    rows = [(*row[:-2], max(row[-2], EPOCH) if row[-2] else None, row[-1]) for row in ROWS]
+    db.create("people", COLUMNS, rows if "before 1970" in db.lacks else ROWS)
     return db.url
 
 
