@@ -80,7 +80,7 @@ class ModelCompiler:
         if problems:
             raise ConfigError(problems)
         labelled = [found.value.label(f"{name}_column" if name == KEY else name) for name, found, _ in fields]
-        joined = self._rollups.join(self._relation.source, self._relation.raw(self._model.entity_key))
+        joined = self._rollups.join(self._relation.source, self._relation.joinable(self._model.entity_key))
         select = sa.select(self._key.value.label(KEY), *labelled).select_from(joined).where(condition)
         return Compiled(
             select=select,

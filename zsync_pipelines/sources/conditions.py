@@ -21,6 +21,7 @@ from zsync_pipelines.domain.filters import (
 from zsync_pipelines.errors import ConfigError, Problem
 from zsync_pipelines.sources.elements import contains, ends_with, moment, starts_with
 from zsync_pipelines.sources.literals import Clock
+from zsync_pipelines.sources.operands import ordered, plain, same_text
 from zsync_pipelines.sources.relations import Field
 from zsync_pipelines.sources.types import ColumnType, Family
 
@@ -105,7 +106,11 @@ def recent(value: sa.ColumnElement[Any], column: ColumnType, clock: Clock, days:
 def comparable(found: Field) -> sa.ColumnElement[Any]:
     """A field's value as it compares with a bound one."""
     family = found.type.family
-    return moment(found.value, zoned=family is Family.ZONED) if family in (Family.NAIVE, Family.ZONED) else found.value
+    if family in (Family.NAIVE, Family.ZONED):
+        return moment(found.value, zoned=family is Family.ZONED)
+    if family is Family.TEXT:
+        return same_text(found.value)
+    return ordered(found.value) if family is Family.FLOAT else found.value
 
 
 _P = PropertyOperator
@@ -117,12 +122,12 @@ _COMPARED: dict[PropertyOperator, Callable[[Any, Any], Condition]] = {
     _P.GREATER_THAN_OR_EQUAL: lambda value, bound: value >= bound,
     _P.LESS_THAN: lambda value, bound: value < bound,
     _P.LESS_THAN_OR_EQUAL: lambda value, bound: value <= bound,
-    _P.CONTAINS: lambda value, bound: contains(value, bound.value),
-    _P.NOT_CONTAINS: lambda value, bound: sa.not_(contains(value, bound.value)),
-    _P.STARTS_WITH: lambda value, bound: starts_with(value, bound.value),
-    _P.NOT_STARTS_WITH: lambda value, bound: sa.not_(starts_with(value, bound.value)),
-    _P.ENDS_WITH: lambda value, bound: ends_with(value, bound.value),
-    _P.NOT_ENDS_WITH: lambda value, bound: sa.not_(ends_with(value, bound.value)),
+    _P.CONTAINS: lambda value, bound: contains(plain(value), bound.value),
+    _P.NOT_CONTAINS: lambda value, bound: sa.not_(contains(plain(value), bound.value)),
+    _P.STARTS_WITH: lambda value, bound: starts_with(plain(value), bound.value),
+    _P.NOT_STARTS_WITH: lambda value, bound: sa.not_(starts_with(plain(value), bound.value)),
+    _P.ENDS_WITH: lambda value, bound: ends_with(plain(value), bound.value),
+    _P.NOT_ENDS_WITH: lambda value, bound: sa.not_(ends_with(plain(value), bound.value)),
 }
 _LISTED: dict[PropertyOperator, Callable[[Any, list[Any]], Condition]] = {
     _P.IN: lambda value, bound: value.in_(bound),

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from zsync_pipelines.errors import ConfigError, Problem
+from zsync_pipelines.sources.operands import as_text, same_text
 from zsync_pipelines.sources.types import ColumnType, Family
 
 _NAME_PARTS = re.compile(r'"(?:[^"]|"")+"|[^."]+')
@@ -36,18 +37,20 @@ class Relation:
     """The most digits after the point in a decimal column whose type does not say."""
 
     def raw(self, name: str) -> sa.ColumnElement[Any]:
-        """A column as it stands in the source: what joins and groups go by."""
+        """A column as it stands in the source."""
         return self.source.c[name]
+
+    def joinable(self, name: str) -> sa.ColumnElement[Any]:
+        """A column as joins and groups go by it: as it stands, wherever that tells texts apart exactly."""
+        known, column = self.types[name], self.raw(name)
+        return same_text(_value(column, known), column) if known.family is Family.TEXT else column
 
     def field(self, name: str, path: str) -> Field:
         """A column as it compares and reads. ConfigError at `path` if there is none of that name."""
         known = self.types.get(name)
         if known is None:
             raise ConfigError([Problem(path, f"{self.what} has no column '{name}'; {suggest(name, self.types)}")])
-        column = self.raw(name)
-        if known.family in (Family.TEXT, Family.UUID, Family.JSON):
-            return Field(sa.cast(column, sa.Text()) if known.as_text else column, known)
-        return Field(column, known)
+        return Field(_value(self.raw(name), known), known)
 
     def sized(self, name: str, path: str) -> Field:
         """As `field`, with the scale of a decimal found from the data where its type does not say."""
@@ -55,6 +58,10 @@ class Relation:
         if found.type.family is Family.DECIMAL and found.type.scale is None:
             return Field(found.value, ColumnType(Family.DECIMAL, found.type.native, self.scale_of(name)))
         return found
+
+
+def _value(column: sa.ColumnElement[Any], known: ColumnType) -> sa.ColumnElement[Any]:
+    return as_text(column, padded=known.family is Family.TEXT) if known.as_text else column
 
 
 def origin(table: str | None, query: str | None, columns: Iterable[str], alias: str, dialect: sa.Dialect) -> Any:
