@@ -17,6 +17,7 @@ from zsync_pipelines.errors import ConfigError, Problem, SourceError
 from zsync_pipelines.sources.conditions import Condition, Meaning, compile_tree
 from zsync_pipelines.sources.elements import inline
 from zsync_pipelines.sources.literals import Clock
+from zsync_pipelines.sources.operands import finished
 from zsync_pipelines.sources.relations import Field, Relation, suggest
 from zsync_pipelines.sources.rollups import Rollups
 
@@ -83,7 +84,7 @@ class ModelCompiler:
         joined = self._rollups.join(self._relation.source, self._relation.joinable(self._model.entity_key))
         select = sa.select(self._key.value.label(KEY), *labelled).select_from(joined).where(condition)
         return Compiled(
-            select=select,
+            select=finished(select),
             key_type=key_type,
             key=Output(self._model.entity_key, self._key.type.arrow),
             outputs=tuple(Output(name, arrow) for name, _, arrow in fields),

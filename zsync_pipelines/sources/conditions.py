@@ -84,7 +84,8 @@ def _property(condition: PropertyCondition, meaning: Meaning, path: str) -> Cond
     value = comparable(found)
     given = condition.value
     if operator in (PropertyOperator.IS_NULL, PropertyOperator.IS_NOT_NULL):
-        return value.is_(None) if operator is PropertyOperator.IS_NULL else value.is_not(None)
+        stored = plain(value)
+        return stored.is_(None) if operator is PropertyOperator.IS_NULL else stored.is_not(None)
     if operator in (PropertyOperator.IS_TRUE, PropertyOperator.IS_FALSE):
         # Not `IS TRUE`, which is false for a null, so that its negation would match nulls.
         return value == bind(operator is PropertyOperator.IS_TRUE)
@@ -108,7 +109,7 @@ def comparable(found: Field) -> sa.ColumnElement[Any]:
     family = found.type.family
     if family in (Family.NAIVE, Family.ZONED):
         return moment(found.value, zoned=family is Family.ZONED)
-    if family is Family.TEXT:
+    if family in (Family.TEXT, Family.UUID):
         return same_text(found.value)
     return ordered(found.value) if family is Family.FLOAT else found.value
 
