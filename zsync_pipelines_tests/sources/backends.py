@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +14,7 @@ from uuid import UUID
 
 import duckdb
 import psycopg
+import pytest
 import sqlalchemy as sa
 
 COMMON = {
@@ -27,6 +29,21 @@ COMMON = {
     "zoned": "TIMESTAMP WITH TIME ZONE",
     "uuid": "UUID",
 }
+_SNOWFLAKE = {"naive": "TIMESTAMP_NTZ", "zoned": "TIMESTAMP_TZ", "uuid": "VARCHAR(36)"}
+_CLICKHOUSE = {
+    "integer": "Nullable(Int64)",
+    "small": "Nullable(Int16)",
+    "decimal": "Nullable(Decimal(10, 2))",
+    "float": "Nullable(Float64)",
+    "text": "Nullable(String)",
+    "boolean": "Nullable(Bool)",
+    "date": "Nullable(Date32)",
+    "naive": "Nullable(DateTime64(6, 'UTC'))",
+    "zoned": "Nullable(DateTime64(6, 'UTC'))",
+    "uuid": "Nullable(UUID)",
+}
+_OWN = {"snowflake": _SNOWFLAKE, "clickhouse": _CLICKHOUSE}
+_PLAIN = re.compile("[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -39,16 +56,24 @@ class Backend:
 
     def create(self, table: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
         """A table with these columns (name to type, of `COMMON` or the database's own) and rows."""
-        names = ", ".join(_quote(name) for name in columns)
-        declared = ", ".join(f"{_quote(name)} {COMMON.get(kind, kind)}" for name, kind in columns.items())
-        target = ".".join(_quote(part) for part in table.split("\x00"))
+        names = ", ".join(self.quote(name) for name in columns)
+        types = COMMON | _OWN.get(self.name, {})
+        declared = ", ".join(f"{self.quote(name)} {types.get(kind, kind)}" for name, kind in columns.items())
+        target = ".".join(self.quote(part) for part in table.split("\x00"))
         mark = "%s" if self.name == "postgresql" else "?"
-        self.run(f"CREATE TABLE {target} ({declared})")
+        engine = " ENGINE = Memory" if self.name == "clickhouse" else ""
+        self.run(f"CREATE TABLE {target} ({declared}){engine}")
         if rows:
             marks = ", ".join(mark for _ in columns)
             into = f"{target} ({names})"
             into = into.replace("%", "%%") if self.name == "postgresql" else into
             self.run(f"INSERT INTO {into} VALUES ({marks})", rows)
+
+    def quote(self, name: str) -> str:
+        """A name as its owner would write it: Snowflake's are in upper case unless they are quoted."""
+        if self.name == "snowflake" and _PLAIN.fullmatch(name):
+            name = name.upper()
+        return '"' + name.replace('"', '""') + '"'
 
     def run(self, sql: str, rows: Sequence[Sequence[Any]] | None = None) -> None:
         """Execute as the owner of the data would, once per row if there are any."""
@@ -65,6 +90,22 @@ class Backend:
                 else:
                     connection.execute(sql)
             connection.close()
+        elif self.name == "clickhouse":
+            from clickhouse_connect.driver.binding import finalize_query
+
+            from zsync_pipelines_tests.sources.chdb_reader import ChdbReader
+
+            for row in rows or [()]:
+                marked = sql.replace("?", "%s") if row else sql
+                ChdbReader.session.query(finalize_query(marked, tuple(_text(value) for value in row)) if row else sql)
+        elif self.name == "snowflake":
+            import snowflake.connector
+
+            with snowflake.connector.connect(
+                user="fake", database=str(url.database).partition("/")[0], schema="PUBLIC", paramstyle="qmark"
+            ) as emulated:
+                for row in rows or [()]:
+                    emulated.cursor().execute(sql, [_text(value) for value in row])
         else:
             plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
             with psycopg.connect(plain) as server, server.cursor() as cursor:
@@ -72,10 +113,6 @@ class Backend:
                     cursor.executemany(sql, rows)
                 else:
                     cursor.execute(sql)
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _sqlite(value: Any) -> Any:
@@ -87,12 +124,39 @@ def _sqlite(value: Any) -> Any:
     return str(value) if isinstance(value, date | UUID) else value
 
 
+def _text(value: Any) -> Any:
+    """As Snowflake casts such values from text."""
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
+    return str(value) if isinstance(value, date | UUID | Decimal) else value
+
+
 def backend(name: str, folder: Path, postgres: sa.URL) -> Iterator[Backend]:
     """A new database of that kind."""
     if name == "duckdb":
         yield Backend(name, f"duckdb:///{folder / 'source.duckdb'}")
     elif name == "sqlite":
         yield Backend(name, f"sqlite:///{folder / 'source.db'}", frozenset({"nan", "schemas", "uuid type", "hugeint"}))
+    elif name == "snowflake":
+        import fakesnow
+
+        from zsync_pipelines.sources.dialects import snowflake
+
+        with fakesnow.patch(), pytest.MonkeyPatch.context() as patch:
+            # The emulator gives rows only, not Snowflake's Arrow batches.
+            patch.setattr(snowflake, "DATABASE", replace(snowflake.DATABASE, arrow=None))
+            yield Backend(name, "snowflake://fake:snow@account/SHOP/PUBLIC", frozenset({"uuid type", "hugeint"}))
+    elif name == "clickhouse":
+        from chdb.session import Session
+
+        from zsync_pipelines.sources import reader
+        from zsync_pipelines_tests.sources.chdb_reader import ChdbReader
+
+        ChdbReader.session = Session()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(reader._READERS, "clickhousedb", lambda: ChdbReader)
+            yield Backend(name, "clickhousedb://localhost/default", frozenset({"hugeint"}))
+        ChdbReader.session.close()
     else:
         database = folder.name.replace("-", "_").lower()
         admin = sa.create_engine(postgres, isolation_level="AUTOCOMMIT")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 
 import pytest
@@ -9,10 +10,43 @@ import sqlalchemy as sa
 
 from zsync_pipelines_tests.sources.backends import Backend, backend
 
+_OPERATORS = "test_operator_and_its_negation_which_keeps_nulls_out"
+_EXCEPTIONS = {
+    "snowflake": [
+        ("test_keys_are_canonical_text", "-uuid", "UUIDs are kept as text there, by case"),
+        (_OPERATORS, "-u-equals-00000002-0000-0000-0000-0000000000AB", "UUIDs are kept as text there, by case"),
+        (_OPERATORS, "-u-contains-00AB", "UUIDs are kept as text there, by case"),
+        ("test_odd_names_are_quoted", "", "a column called by a reserved word keeps its upper case"),
+        ("test_a_missing_table_is_an_error_and_the_next_question_is_answered", "", "messages have names in upper case"),
+        ("test_a_column_may_be_called_entity_key", "", "fakesnow keeps one of two result columns of one name"),
+        (_OPERATORS, "-i-less_than-118059", "fakesnow casts to NUMBER(38, 0) as to 64 bits"),
+    ],
+}
+"""Tests that fail on an emulated database, and why; every other test of this folder holds there."""
 
-@pytest.fixture(scope="module", params=["duckdb", pytest.param("postgresql", marks=pytest.mark.postgres), "sqlite"])
+DATABASES = [
+    "duckdb",
+    pytest.param("postgresql", marks=pytest.mark.postgres),
+    "sqlite",
+    pytest.param("snowflake", marks=[pytest.mark.fakesnow, pytest.mark.soak]),
+    pytest.param("clickhouse", marks=[pytest.mark.chdb, pytest.mark.soak]),
+]
+
+
+@pytest.fixture(scope="module", params=DATABASES)
 def db(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres_server: sa.URL
 ) -> Iterator[Backend]:
     """One database of each kind per module."""
     yield from backend(request.param, tmp_path_factory.mktemp("source"), postgres_server)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for database, exceptions in _EXCEPTIONS.items():
+            for test, value, reason in exceptions:
+                if item.name.startswith(f"{test}[{database}{value}"):
+                    item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
+        for emulator in ("fakesnow", "chdb"):
+            if item.get_closest_marker(emulator) and importlib.util.find_spec(emulator) is None:
+                item.add_marker(pytest.mark.skip(reason=f"{emulator} is not installed here; see `make emulators`"))

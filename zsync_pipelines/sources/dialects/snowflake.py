@@ -47,8 +47,10 @@ DATABASE = Database(
         "timestamp_tz": Family.ZONED,
     },
     sent_as_text=shared.EXACT,
-    setup=("ALTER SESSION SET TIMEZONE = 'UTC', DATE_INPUT_FORMAT = 'AUTO', TIMESTAMP_INPUT_FORMAT = 'AUTO'",),
-    connect={"paramstyle": "qmark"},
+    connect={
+        "paramstyle": "qmark",
+        "session_parameters": {"TIMEZONE": "UTC", "DATE_INPUT_FORMAT": "AUTO", "TIMESTAMP_INPUT_FORMAT": "AUTO"},
+    },
     describe=_describe,
     arrow=_arrow,
 )
