@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -80,7 +80,7 @@ class ModelCompiler:
             problems += error.problems
         if problems:
             raise ConfigError(problems)
-        labelled = [found.value.label(f"{name}_column" if name == KEY else name) for name, found, _ in fields]
+        labelled = [found.value.label(label) for label, (_, found, _) in zip(_labels(columns), fields, strict=True)]
         joined = self._rollups.join(self._relation.source, self._relation.joinable(self._model.entity_key))
         select = sa.select(self._key.value.label(KEY), *labelled).select_from(joined).where(condition)
         return Compiled(
@@ -157,6 +157,17 @@ class ModelCompiler:
         one, zero = inline(1), inline(0)
         member = sa.case((inner, one), else_=zero)
         return member == (one if condition.operator == "in" else zero)
+
+
+def _labels(names: Iterable[str]) -> Iterator[str]:
+    """Names of result columns: those of the fields, told apart also where case does not count."""
+    taken = {KEY.casefold()}
+    for name in names:
+        label = name
+        while label.casefold() in taken:
+            label += "_"
+        taken.add(label.casefold())
+        yield label
 
 
 def _arrow(name: str, found: Field, path: str) -> pa.DataType:

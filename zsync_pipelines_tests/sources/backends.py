@@ -60,13 +60,13 @@ class Backend:
         types = COMMON | _OWN.get(self.name, {})
         declared = ", ".join(f"{self.quote(name)} {types.get(kind, kind)}" for name, kind in columns.items())
         target = ".".join(self.quote(part) for part in table.split("\x00"))
-        mark = "%s" if self.name == "postgresql" else "?"
+        mark = "%s" if self.name in ("postgresql", "clickhouse") else "?"
         engine = " ENGINE = Memory" if self.name == "clickhouse" else ""
         self.run(f"CREATE TABLE {target} ({declared}){engine}")
         if rows:
             marks = ", ".join(mark for _ in columns)
             into = f"{target} ({names})"
-            into = into.replace("%", "%%") if self.name == "postgresql" else into
+            into = into.replace("%", "%%") if self.name in ("postgresql", "clickhouse") else into
             self.run(f"INSERT INTO {into} VALUES ({marks})", rows)
 
     def quote(self, name: str) -> str:
@@ -96,8 +96,7 @@ class Backend:
             from zsync_pipelines_tests.sources.chdb_reader import ChdbReader
 
             for row in rows or [()]:
-                marked = sql.replace("?", "%s") if row else sql
-                ChdbReader.session.query(finalize_query(marked, tuple(_text(value) for value in row)) if row else sql)
+                ChdbReader.session.query(finalize_query(sql, tuple(_text(value) for value in row)))
         elif self.name == "snowflake":
             import snowflake.connector
 

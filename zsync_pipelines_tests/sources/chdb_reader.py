@@ -29,7 +29,7 @@ class ChdbReader:
 
     def describe(self, statement: Statement) -> dict[str, ColumnType]:
         described = self._ask(f"DESCRIBE ({self._text(statement)})").to_pylist()
-        return {row["name"]: DATABASE.column_type(native_type(row["type"]), None) for row in described}
+        return {row["name"]: DATABASE.column_type(native_type(row["type"]), 0) for row in described}
 
     def scalar(self, statement: Statement) -> Any:
         return self._ask(self._text(statement)).column(0)[0].as_py()
@@ -40,6 +40,8 @@ class ChdbReader:
     def close(self) -> None: ...
 
     def _text(self, statement: Statement) -> str:
+        if not statement.parameters:
+            return statement.sql.replace("%%", "%")
         return finalize_query(statement.sql, tuple(DATABASE.bound(value) for value in statement.parameters))
 
     def _ask(self, sql: str) -> pa.Table:

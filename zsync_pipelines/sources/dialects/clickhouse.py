@@ -30,7 +30,7 @@ def native_type(native: str) -> str:
 
 
 def _describe(connection: sa.Connection, statement: Statement) -> Iterable[Native]:
-    return ((name, native_type(native), None) for name, native, _ in empty(connection, statement))
+    return ((name, native_type(native), 0) for name, native, _ in empty(connection, statement))
 
 
 DATABASE = Database(
