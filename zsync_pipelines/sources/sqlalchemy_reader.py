@@ -31,9 +31,7 @@ class SQLAlchemyReader:
         engine = sa.create_engine(
             url, paramstyle=database.paramstyle, connect_args=dict(database.connect), poolclass=sa.NullPool
         )
-        self.dialect: sa.Dialect = engine.dialect
-        # Some dialects set a style of their own, with names; statements here have parameters by position.
-        self.dialect.paramstyle, self.dialect.positional = database.paramstyle, True
+        self.dialect: sa.Dialect = database.positional(engine.dialect)
         self._connection = engine.connect().execution_options(**database.options)
         for command in database.setup:
             self._connection.exec_driver_sql(command)

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pyarrow as pa
 import sqlalchemy as sa
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from zsync_pipelines.sources.reader import MODULES
 from zsync_pipelines.sources.statement import Statement
@@ -43,7 +44,8 @@ class Database:
     `dialect_class`: `module:class` of the dialect. `driver`: of URLs that name none. `families`: native types in lower
     case, without arguments. `padded`, `cast`: those that are text once blanks are cut off, or by a cast alone.
     `sent_as_text`: kinds of parameters that the SQL casts from text. `setup`: run once after connecting.
-    `arrow`: a faster way from the driver's cursor to batches. `errors`: `module:class` beyond those of the DB-API.
+    `arrow`: a faster way from the driver's cursor to batches.
+    `compiler`: instead of the dialect's own. `errors`: `module:class` beyond those of the DB-API.
     """
 
     name: str
@@ -59,12 +61,20 @@ class Database:
     connect: Mapping[str, Any] = field(default_factory=dict)
     describe: Callable[[sa.Connection, Statement], Iterable[Native]] = empty
     arrow: Callable[[Any], Iterator[pa.RecordBatch]] | None = None
+    compiler: type[SQLCompiler] | None = None
     errors: tuple[str, ...] = ()
 
     def dialect(self, paramstyle: str | None = None) -> sa.Dialect:
         """The dialect as the reader has it, without a connection; in another style of parameters if one is given."""
-        made = loaded(self.dialect_class)(paramstyle=paramstyle or self.paramstyle)
-        return cast(sa.Dialect, made)
+        style = paramstyle or self.paramstyle
+        return self.positional(cast(sa.Dialect, loaded(self.dialect_class)(paramstyle=style)), style)
+
+    def positional(self, dialect: sa.Dialect, paramstyle: str | None = None) -> sa.Dialect:
+        """The dialect with parameters by position, where it has set itself to names again."""
+        dialect.paramstyle, dialect.positional = paramstyle or self.paramstyle, True
+        if self.compiler is not None:
+            dialect.statement_compiler = self.compiler
+        return dialect
 
     def column_type(self, native: str, scale: int | None) -> ColumnType:
         """A column's type. Of decimals the type's own arguments go before `scale`."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from zsync_pipelines.sources.dialects import shared
 from zsync_pipelines.sources.dialects.database import Database
@@ -41,6 +42,8 @@ DATABASE = Database(
     # Without ANSI mode sums that no longer fit come out wrong, not as errors.
     setup=("SET TIME ZONE 'UTC'", "SET ANSI_MODE = true"),
     arrow=_arrow,
+    # The dialect's own writes parameters by name whatever it is told.
+    compiler=SQLCompiler,
 )
 
 shared.exact_keys(_NAME)
