@@ -80,11 +80,13 @@ def origin(table: str | None, query: str | None, columns: Iterable[str], alias: 
 
 
 def name_parts(table: str) -> list[str]:
-    """The parts of a dotted name; a part that holds a dot is written in double quotes."""
+    """The parts of a dotted name; a part in double quotes may hold a dot, and stands as it is wherever case counts."""
     parts = _NAME_PARTS.findall(table)
     if ".".join(parts) != table:
         raise ConfigError(f"'{table}' is no table name; write table or schema.table")
-    return [part[1:-1].replace('""', '"') if part.startswith('"') else part for part in parts]
+    return [
+        sa.quoted_name(part[1:-1].replace('""', '"'), quote=True) if part.startswith('"') else part for part in parts
+    ]
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -56,9 +56,13 @@ class SQLAlchemyReader:
         self._connection.close()
 
     def _name(self, name: str) -> str:
-        """A column's name as SQLAlchemy writes it: in lower case where the database takes it in any."""
-        normalise = getattr(self.dialect, "normalize_name", None)
-        return str(normalise(name)) if normalise and self.dialect.requires_name_normalize else name
+        """A column's name as SQLAlchemy writes it: in lower case where the database takes it in any.
+
+        One that is in lower case there comes as `quoted_name`, a text that knows that it must be quoted.
+        """
+        if not self.dialect.requires_name_normalize:
+            return name
+        return cast(str, self.dialect.normalize_name(name))  # type: ignore[attr-defined]
 
     def _run(self, statement: Statement, **options: Any) -> sa.CursorResult[Any]:
         bound = self._bound(statement)

@@ -27,8 +27,8 @@ def _describe(connection: sa.Connection, statement: Statement) -> Iterable[Nativ
     job = client.query(statement.sql, job_config=QueryJobConfig(dry_run=True))
     for column in job.schema:
         native = f"ARRAY<{column.field_type}>" if column.mode == "REPEATED" else column.field_type
-        scale = column.scale if column.precision is not None else (_NUMERIC_SCALE if native == "NUMERIC" else None)
-        yield column.name, native, scale or (0 if column.precision is not None else scale)
+        unlimited = _NUMERIC_SCALE if native == "NUMERIC" else None
+        yield column.name, native, unlimited if column.precision is None else column.scale or 0
 
 
 DATABASE = Database(
