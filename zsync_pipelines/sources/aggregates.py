@@ -23,7 +23,8 @@ from zsync_pipelines.domain.config import Aggregate
 from zsync_pipelines.domain.filters import ColumnKind
 from zsync_pipelines.errors import ConfigError, Problem
 from zsync_pipelines.sources.conditions import comparable
-from zsync_pipelines.sources.elements import by_code_point, double, exact, inline, mean, rounded, whole_sum
+from zsync_pipelines.sources.elements import by_code_point, exact, inline, rounded
+from zsync_pipelines.sources.operands import double, extreme, mean, total
 from zsync_pipelines.sources.relations import Field, Relation
 from zsync_pipelines.sources.types import ColumnType, Family
 
@@ -70,15 +71,17 @@ def aggregate(kind: Aggregate, found: Field, decimals: int | None) -> Field:
         case Aggregate.COUNT:
             return Field(sa.func.count(value), _INTEGER)
         case Aggregate.COUNT_DISTINCT:
-            counted = sa.func.count(sa.distinct(comparable(found)))
+            told_apart = value if column.family is Family.FLOAT else comparable(found)
+            counted = sa.func.count(sa.distinct(told_apart))
             return Field(sa.func.nullif(counted, inline(0)), _INTEGER)
         case Aggregate.SUM:
             return round_field(_sum(value, column), decimals)
         case Aggregate.AVG:
             return round_field(Field(mean(value), _FLOAT), decimals)
         case _:
-            function = sa.func.min if kind is Aggregate.MIN else sa.func.max
-            return round_field(Field(function(sortable(found)), column), decimals)
+            floating, greatest = column.family is Family.FLOAT, kind is Aggregate.MAX
+            found_extreme = extreme(sortable(found), value, greatest=greatest, floating=floating)
+            return round_field(Field(found_extreme, column), decimals)
 
 
 def sortable(found: Field) -> sa.ColumnElement[Any]:
@@ -98,8 +101,7 @@ def round_field(found: Field, decimals: int | None) -> Field:
 
 def _sum(value: sa.ColumnElement[Any], column: ColumnType) -> Field:
     if column.family is Family.INTEGER:
-        # Databases widen sums of integers, each to another type.
-        return Field(whole_sum(value), _INTEGER)
+        return Field(total(value), _INTEGER)
     if column.family is Family.FLOAT:
         # Single-precision columns would be added up in single precision by some.
         return Field(sa.func.sum(double(value)), _FLOAT)

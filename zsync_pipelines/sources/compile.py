@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from zsync_pipelines.domain.keys import KEY, KeyType
 from zsync_pipelines.errors import ConfigError, Problem
 from zsync_pipelines.sources.entities import Entities
 from zsync_pipelines.sources.literals import Clock
+from zsync_pipelines.sources.operands import finished
 from zsync_pipelines.sources.relations import Field, Relation
 from zsync_pipelines.sources.selection import Selection, among, first_keys
 
@@ -72,7 +73,8 @@ class ModelCompiler:
             except ConfigError as error:
                 problems += error.problems
         labelled: list[sa.ColumnElement[Any]] = [self._key.value.label(KEY)]
-        labelled += [found.value.label(f"{name}_column" if name == KEY else name) for name, found, _ in fields]
+        labels = _labels(name for name, _, _ in fields)
+        labelled += [found.value.label(label) for label, (_, found, _) in zip(labels, fields, strict=True)]
         try:
             select = self._select(audience, labelled)
         except ConfigError as error:
@@ -80,7 +82,7 @@ class ModelCompiler:
         if problems:
             raise ConfigError(problems)
         return Compiled(
-            select=select,
+            select=finished(select),
             key_type=key_type,
             key=Output(self._model.entity_key, self._key.type.arrow),
             outputs=tuple(Output(name, arrow) for name, _, arrow in fields),
@@ -99,7 +101,7 @@ class ModelCompiler:
         # The rows to choose from are a table of their own, so that its events are not read twice: by it and by `first`.
         value, condition = self._selection.ranked(order, audience, rows, "")
         name = "zsync_order"
-        while name in {column.name for column in labelled}:
+        while name in {column.name.casefold() for column in labelled}:
             name += "_"
         matching = (sa.select(*labelled, value.value.label(name)).select_from(rows.joined()).where(condition)).cte(
             "zsync_matching"
@@ -142,6 +144,17 @@ class ModelCompiler:
 
     def _fresh(self) -> Entities:
         return Entities(self._model, self._relation, self._event_relation, self._clock)
+
+
+def _labels(names: Iterable[str]) -> Iterator[str]:
+    """Names of result columns: those of the fields, told apart also where case does not count."""
+    taken = {KEY.casefold()}
+    for name in names:
+        label = name
+        while label.casefold() in taken:
+            label += "_"
+        taken.add(label.casefold())
+        yield label
 
 
 def _arrow(name: str, found: Field, path: str) -> pa.DataType:

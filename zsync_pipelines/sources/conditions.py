@@ -21,6 +21,7 @@ from zsync_pipelines.domain.filters import (
 from zsync_pipelines.errors import ConfigError, Problem
 from zsync_pipelines.sources.elements import contains, ends_with, moment, starts_with
 from zsync_pipelines.sources.literals import Clock
+from zsync_pipelines.sources.operands import ordered, plain, same_text
 from zsync_pipelines.sources.relations import Field
 from zsync_pipelines.sources.types import ColumnType, Family
 
@@ -83,7 +84,8 @@ def _property(condition: PropertyCondition, meaning: Meaning, path: str) -> Cond
     value = comparable(found)
     given = condition.value
     if operator in (PropertyOperator.IS_NULL, PropertyOperator.IS_NOT_NULL):
-        return value.is_(None) if operator is PropertyOperator.IS_NULL else value.is_not(None)
+        stored = plain(value)
+        return stored.is_(None) if operator is PropertyOperator.IS_NULL else stored.is_not(None)
     if operator in (PropertyOperator.IS_TRUE, PropertyOperator.IS_FALSE):
         # Not `IS TRUE`, which is false for a null, so that its negation would match nulls.
         return value == bind(operator is PropertyOperator.IS_TRUE)
@@ -105,7 +107,11 @@ def recent(value: sa.ColumnElement[Any], column: ColumnType, clock: Clock, days:
 def comparable(found: Field) -> sa.ColumnElement[Any]:
     """A field's value as it compares with a bound one."""
     family = found.type.family
-    return moment(found.value, zoned=family is Family.ZONED) if family in (Family.NAIVE, Family.ZONED) else found.value
+    if family in (Family.NAIVE, Family.ZONED):
+        return moment(found.value, zoned=family is Family.ZONED)
+    if family in (Family.TEXT, Family.UUID):
+        return same_text(found.value)
+    return ordered(found.value) if family is Family.FLOAT else found.value
 
 
 _P = PropertyOperator
@@ -117,12 +123,12 @@ _COMPARED: dict[PropertyOperator, Callable[[Any, Any], Condition]] = {
     _P.GREATER_THAN_OR_EQUAL: lambda value, bound: value >= bound,
     _P.LESS_THAN: lambda value, bound: value < bound,
     _P.LESS_THAN_OR_EQUAL: lambda value, bound: value <= bound,
-    _P.CONTAINS: lambda value, bound: contains(value, bound.value),
-    _P.NOT_CONTAINS: lambda value, bound: sa.not_(contains(value, bound.value)),
-    _P.STARTS_WITH: lambda value, bound: starts_with(value, bound.value),
-    _P.NOT_STARTS_WITH: lambda value, bound: sa.not_(starts_with(value, bound.value)),
-    _P.ENDS_WITH: lambda value, bound: ends_with(value, bound.value),
-    _P.NOT_ENDS_WITH: lambda value, bound: sa.not_(ends_with(value, bound.value)),
+    _P.CONTAINS: lambda value, bound: contains(plain(value), bound.value),
+    _P.NOT_CONTAINS: lambda value, bound: sa.not_(contains(plain(value), bound.value)),
+    _P.STARTS_WITH: lambda value, bound: starts_with(plain(value), bound.value),
+    _P.NOT_STARTS_WITH: lambda value, bound: sa.not_(starts_with(plain(value), bound.value)),
+    _P.ENDS_WITH: lambda value, bound: ends_with(plain(value), bound.value),
+    _P.NOT_ENDS_WITH: lambda value, bound: sa.not_(ends_with(plain(value), bound.value)),
 }
 _LISTED: dict[PropertyOperator, Callable[[Any, list[Any]], Condition]] = {
     _P.IN: lambda value, bound: value.in_(bound),

@@ -12,7 +12,6 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 Expression = sa.ColumnElement[Any]
-_WHOLE_FLOATS = 2**53
 
 
 def inline(number: int) -> Expression:
@@ -99,34 +98,6 @@ class key_digest(FunctionElement[str]):  # noqa: N801
         return _text(f"{self.seed}:") + sa.cast(_only(self), sa.Text())
 
 
-class verbatim(FunctionElement[Any]):  # noqa: N801
-    """A text that compares character by character. MySQL compares, joins and groups by a collation unless told not to,
-    which may ignore case and trailing blanks."""
-
-    inherit_cache = False
-
-
-class double(FunctionElement[float]):  # noqa: N801
-    """A number in double precision."""
-
-    type = sa.Double()
-    inherit_cache = False
-
-
-class whole_sum(FunctionElement[int]):  # noqa: N801
-    """A sum of integers. MySQL's is a decimal, whose cast to an integer would silently end at the greatest one."""
-
-    type = sa.BigInteger()
-    inherit_cache = False
-
-
-class mean(FunctionElement[float]):  # noqa: N801
-    """An average in double precision. MySQL's has but four digits more than what it averages."""
-
-    type = sa.Double()
-    inherit_cache = False
-
-
 def _only(element: FunctionElement[Any]) -> Expression:
     return next(iter(element.clauses))
 
@@ -175,7 +146,6 @@ def _ends_with_sqlite(element: ends_with, compiler: Any, **options: Any) -> str:
 
 @compiles(moment)
 @compiles(by_code_point)
-@compiles(verbatim)
 def _as_it_is(element: FunctionElement[Any], compiler: Any, **options: Any) -> str:
     return str(compiler.process(_only(element), **options))
 
@@ -210,64 +180,6 @@ def _rounded_postgresql(element: rounded, compiler: Any, **options: Any) -> str:
     return str(compiler.process(sa.cast(value, sa.Double()), **options))
 
 
-@compiles(double)
-def _double(element: double, compiler: Any, **options: Any) -> str:
-    return str(compiler.process(sa.cast(_only(element), sa.Double()), **options))
-
-
-@compiles(whole_sum)
-def _whole_sum(element: whole_sum, compiler: Any, **options: Any) -> str:
-    return str(compiler.process(sa.cast(sa.func.sum(_only(element)), sa.BigInteger()), **options))
-
-
-@compiles(mean)
-def _mean(element: mean, compiler: Any, **options: Any) -> str:
-    return str(compiler.process(sa.cast(sa.func.avg(_only(element)), sa.Double()), **options))
-
-
-# MySQL and MariaDB, which the compiler tells apart.
-
-
-@compiles(verbatim, "mysql")
-def _verbatim_mysql(element: verbatim, compiler: Any, **options: Any) -> str:
-    return f"CONVERT({compiler.process(_only(element), **options)} USING utf8mb4) COLLATE utf8mb4_0900_bin"
-
-
-@compiles(verbatim, "mariadb")
-def _verbatim_mariadb(element: verbatim, compiler: Any, **options: Any) -> str:
-    return f"CONVERT({compiler.process(_only(element), **options)} USING utf8mb4) COLLATE utf8mb4_nopad_bin"
-
-
-@compiles(double, "mysql", "mariadb")
-def _double_mysql(element: double, compiler: Any, **options: Any) -> str:
-    return f"CAST({compiler.process(_only(element), **options)} AS DOUBLE)"
-
-
-@compiles(whole_sum, "mysql", "mariadb")
-def _whole_sum_mysql(element: whole_sum, compiler: Any, **options: Any) -> str:
-    return str(compiler.process(sa.func.sum(_only(element)), **options))
-
-
-@compiles(mean, "mysql", "mariadb")
-def _mean_mysql(element: mean, compiler: Any, **options: Any) -> str:
-    total, count = double(sa.func.sum(_only(element))), sa.func.count(_only(element))
-    return f"({compiler.process(total, **options)} / {compiler.process(count, **options)})"
-
-
-@compiles(exact, "mysql", "mariadb")
-def _exact_mysql(element: exact, compiler: Any, **options: Any) -> str:
-    # All 65 digits: what is beyond a type's digits would silently become the greatest that has them.
-    return f"CAST({compiler.process(_only(element), **options)} AS DECIMAL(65, {element.scale}))"
-
-
-@compiles(rounded, "mysql", "mariadb")
-def _rounded_mysql(element: rounded, compiler: Any, **options: Any) -> str:
-    # ROUND of a float goes to even, and multiplies first; from 2^53 on floats have no digits after the point.
-    value = compiler.process(_only(element), **options)
-    digits = f"CAST(CAST(CAST({value} AS CHAR) AS DECIMAL(65, {element.scale})) AS DOUBLE)"
-    return f"CASE WHEN abs({value}) < {_WHOLE_FLOATS} THEN {digits} ELSE {value} END"
-
-
 @compiles(key_digest)
 def _key_digest(element: key_digest, compiler: Any, **options: Any) -> str:
     return str(compiler.process(sa.func.md5(element.text()), **options))
@@ -283,11 +195,3 @@ def _key_digest_postgresql(element: key_digest, compiler: Any, **options: Any) -
     # Of text PostgreSQL digests the bytes of the database's encoding.
     utf8 = sa.func.convert_to(element.text(), sa.literal_column("'UTF8'"))
     return str(compiler.process(sa.func.md5(utf8), **options))
-
-
-@compiles(key_digest, "mysql")
-@compiles(key_digest, "mariadb")
-def _key_digest_mysql(element: key_digest, compiler: Any, **options: Any) -> str:
-    # Of text MySQL digests the bytes of the connection's encoding.
-    text = compiler.process(element.text(), **options)
-    return f"md5(CONVERT({text} USING utf8mb4))"

@@ -43,4 +43,4 @@ class Entities:
 
     def joined(self) -> sa.FromClause:
         """The model with every subquery that was asked for."""
-        return self.rollups.join(self._relation.source, self._relation.raw(self._model.entity_key))
+        return self.rollups.join(self._relation.source, self._relation.joinable(self._model.entity_key))

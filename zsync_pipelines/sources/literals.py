@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from zsync_pipelines.domain.filters import Scalar
 from zsync_pipelines.errors import ConfigError, Problem
+from zsync_pipelines.sources.operands import parameter
 from zsync_pipelines.sources.types import PRECISION, ColumnType, Family
 
 Literal = sa.BindParameter[Any]
@@ -60,7 +61,7 @@ class Clock:
 
 def number(value: int) -> Literal:
     """A count as a parameter."""
-    return sa.literal(value, sa.BigInteger())
+    return parameter(value, sa.BigInteger())
 
 
 def _describe(value: Scalar) -> str:
@@ -81,7 +82,7 @@ def _text(value: Scalar, _: ZoneInfo) -> Literal:
         raise TypeError("text (put it in quotes)")
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise ValueError("text without U+0000 and lone surrogates, which no database keeps")
-    return sa.literal(value, sa.String())
+    return parameter(value, sa.String())
 
 
 def _uuid(value: Scalar, zone: ZoneInfo) -> Literal:
@@ -93,19 +94,19 @@ def _decimal(value: Scalar, _: ZoneInfo) -> Literal:
     """Of integer and decimal columns: a float of YAML means the digits that were written."""
     parsed = _number(value)
     if parsed == parsed.to_integral_value() and -_MAX_INT64 <= parsed < _MAX_INT64:
-        return sa.literal(int(parsed), sa.BigInteger())
+        return parameter(int(parsed), sa.BigInteger())
     digits = parsed.as_tuple()
     exponent = int(digits.exponent)
     if max(len(digits.digits) + max(exponent, 0), -exponent) > PRECISION:
         raise ValueError(f"a number of at most {PRECISION} digits")
-    return sa.literal(Decimal(f"{parsed:f}"), sa.Numeric())
+    return parameter(Decimal(f"{parsed:f}"), sa.Numeric())
 
 
 def _float(value: Scalar, _: ZoneInfo) -> Literal:
     parsed = float(_number(value))
     if not math.isfinite(parsed):
         raise OverflowError
-    return sa.literal(parsed, sa.Double())
+    return parameter(parsed, sa.Double())
 
 
 def _number(value: Scalar) -> Decimal:
@@ -119,7 +120,7 @@ def _number(value: Scalar) -> Decimal:
 def _boolean(value: Scalar, _: ZoneInfo) -> Literal:
     if not isinstance(value, bool):
         raise TypeError("true or false")
-    return sa.literal(value, sa.Boolean())
+    return parameter(value, sa.Boolean())
 
 
 def _date(value: Scalar, _: ZoneInfo) -> Literal:
@@ -128,7 +129,7 @@ def _date(value: Scalar, _: ZoneInfo) -> Literal:
         if found.tzinfo is not None or found.time() != time():
             raise ValueError("a date without a time of day")
         found = found.date()
-    return sa.literal(found, sa.Date())
+    return parameter(found, sa.Date())
 
 
 def _naive(value: Scalar, zone: ZoneInfo) -> Literal:
@@ -160,11 +161,11 @@ def _parse(value: Scalar, needs: str) -> date:
 
 def _bind_moment(moment: datetime, family: Family, zone: ZoneInfo) -> Literal:
     if family is Family.ZONED:
-        return sa.literal(moment.astimezone(UTC), sa.DateTime(timezone=True))
+        return parameter(moment.astimezone(UTC), sa.DateTime(timezone=True))
     local = moment.astimezone(zone).replace(tzinfo=None)
     if family is Family.DATE:
-        return sa.literal(local.date(), sa.Date())
-    return sa.literal(local, sa.DateTime())
+        return parameter(local.date(), sa.Date())
+    return parameter(local, sa.DateTime())
 
 
 _BINDERS = {

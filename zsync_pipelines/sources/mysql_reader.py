@@ -17,6 +17,7 @@ from asyncmy.constants import FLAG
 from sqlalchemy.dialects.mysql import mariadb, pymysql
 
 from zsync_pipelines.errors import SourceError
+from zsync_pipelines.sources.dialects import mysql as _forms  # noqa: F401  # how its dialects write SQL
 from zsync_pipelines.sources.mysql_connection import Connection
 from zsync_pipelines.sources.reader import BATCH_ROWS
 from zsync_pipelines.sources.statement import Statement

@@ -17,6 +17,18 @@ from zsync_pipelines.errors import SourceError
 from zsync_pipelines.sources.statement import Statement
 from zsync_pipelines.sources.types import ColumnType
 
+MODULES = {
+    "bigquery": "bigquery",
+    "clickhousedb": "clickhouse",
+    "databricks": "databricks",
+    "mssql": "mssql",
+    "oracle": "oracle",
+    "redshift": "redshift",
+    "snowflake": "snowflake",
+    "trino": "trino",
+}
+"""Backends of URLs that the general reader reads: their modules in `dialects/`, which are called as their extras."""
+
 BATCH_ROWS = 100_000
 """About how many rows a batch has: what memory holds of a result at a time."""
 
@@ -51,17 +63,18 @@ def connect(url: str) -> Reader:
         # The text may hold a password, so it is not shown.
         raise SourceError("the source's url is no SQLAlchemy URL; write one such as duckdb:///shop.duckdb") from None
     backend = parsed.get_backend_name()
-    if backend not in _READERS:
-        raise SourceError(f"no source can be read through '{backend}'; databases known: {', '.join(_READERS)}")
+    if backend not in _READERS and backend not in MODULES:
+        known = ", ".join([*_READERS, *MODULES])
+        raise SourceError(f"no source can be read through '{backend}'; databases known: {known}")
     try:
-        reader = _READERS[backend]()
+        reader = _READERS[backend]() if backend in _READERS else _sqlalchemy(backend)
+        with explained(url, reader.errors, f"source {shown(url)} cannot be opened"):
+            return reader(parsed)
     except ModuleNotFoundError as error:
-        extra = {"postgresql": "postgres", "mariadb": "mysql"}.get(backend, backend)
+        extra = {"postgresql": "postgres", "mariadb": "mysql", **MODULES}.get(backend, backend)
         raise SourceError(
             f"the driver of {backend} is not installed ({error.name}); pip install 'zsync-pipelines[{extra}]'"
         ) from None
-    with explained(url, reader.errors, f"source {shown(url)} cannot be opened"):
-        return reader(parsed)
 
 
 def _duckdb() -> type[Reader]:
@@ -86,6 +99,12 @@ def _sqlite() -> type[Reader]:
     from zsync_pipelines.sources.sqlite_reader import SQLiteReader
 
     return SQLiteReader
+
+
+def _sqlalchemy(backend: str) -> type[Reader]:
+    from zsync_pipelines.sources.sqlalchemy_reader import reader_of
+
+    return reader_of(backend)
 
 
 # Drivers are heavy and partly extras: each is imported when a source needs it.

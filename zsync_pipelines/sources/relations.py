@@ -11,7 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from zsync_pipelines.errors import ConfigError, Problem
-from zsync_pipelines.sources.elements import double, inline, verbatim
+from zsync_pipelines.sources.elements import inline
+from zsync_pipelines.sources.operands import as_text, double, same_text
 from zsync_pipelines.sources.types import ColumnType, Family
 
 _NAME_PARTS = re.compile(r'"(?:[^"]|"")+"|[^."]+')
@@ -37,19 +38,20 @@ class Relation:
     """The most digits after the point in a decimal column whose type does not say."""
 
     def raw(self, name: str) -> sa.ColumnElement[Any]:
-        """A column as it stands in the source: what joins and groups go by."""
-        column: sa.ColumnElement[Any] = self.source.c[name]
-        known = self.types.get(name)
-        return verbatim(column) if known is not None and known.family is Family.TEXT else column
+        """A column as it stands in the source."""
+        return self.source.c[name]
+
+    def joinable(self, name: str) -> sa.ColumnElement[Any]:
+        """A column as joins and groups go by it: as it stands, wherever that tells texts apart exactly."""
+        known, column = self.types[name], self.raw(name)
+        return same_text(_value(column, known), column) if known.family is Family.TEXT else column
 
     def field(self, name: str, path: str) -> Field:
         """A column as it compares and reads. ConfigError at `path` if there is none of that name."""
         known = self.types.get(name)
         if known is None:
             raise ConfigError([Problem(path, f"{self.what} has no column '{name}'; {suggest(name, self.types)}")])
-        column = self.source.c[name]
-        value = _through_cast(column, known.family) if known.as_text else column
-        return Field(verbatim(value) if known.family in (Family.TEXT, Family.UUID) else value, known)
+        return Field(_value(self.raw(name), known), known)
 
     def sized(self, name: str, path: str) -> Field:
         """As `field`, with the scale of a decimal found from the data where its type does not say."""
@@ -59,10 +61,12 @@ class Relation:
         return found
 
 
-def _through_cast(column: sa.ColumnElement[Any], family: Family) -> sa.ColumnElement[Any]:
-    if family is Family.BOOLEAN:
+def _value(column: sa.ColumnElement[Any], known: ColumnType) -> sa.ColumnElement[Any]:
+    if not known.as_text:
+        return column
+    if known.family is Family.BOOLEAN:
         return column != inline(0)
-    return double(column) if family is Family.FLOAT else sa.cast(column, sa.Text())
+    return double(column) if known.family is Family.FLOAT else as_text(column, padded=known.family is Family.TEXT)
 
 
 def origin(table: str | None, query: str | None, columns: Iterable[str], alias: str, dialect: sa.Dialect) -> Any:
@@ -81,11 +85,13 @@ def origin(table: str | None, query: str | None, columns: Iterable[str], alias: 
 
 
 def name_parts(table: str) -> list[str]:
-    """The parts of a dotted name; a part that holds a dot is written in double quotes."""
+    """The parts of a dotted name; a part in double quotes may hold a dot, and stands as it is wherever case counts."""
     parts = _NAME_PARTS.findall(table)
     if ".".join(parts) != table:
         raise ConfigError(f"'{table}' is no table name; write table or schema.table")
-    return [part[1:-1].replace('""', '"') if part.startswith('"') else part for part in parts]
+    return [
+        sa.quoted_name(part[1:-1].replace('""', '"'), quote=True) if part.startswith('"') else part for part in parts
+    ]
 
 
 def missing_table(table: str, known: Collection[str], told: str) -> str:

@@ -95,9 +95,8 @@ class Rollups:
         if timestamp.type.kind not in (ColumnKind.DATE, ColumnKind.TIMESTAMP):
             problem = f"'{declared.timestamp}' is {timestamp.type.native}; it must be a date or a timestamp"
             raise ConfigError([Problem(f"{place}.timestamp", problem)])
-        raw_key = relation.raw(declared.foreign_key)
         moment = comparable(timestamp)
-        conditions: list[Condition] = [raw_key.is_not(None)]
+        conditions: list[Condition] = [relation.raw(declared.foreign_key).is_not(None)]
         if days is None:
             conditions.append(moment <= self._clock.now(timestamp.type))
         else:
@@ -105,7 +104,7 @@ class Rollups:
         if where is not None:
             meaning = Meaning(relation.field, _no_event, _no_audience, self._clock)
             conditions.append(compile_tree(where, meaning, f"{path}.where"))
-        return EventRows(relation, sa.and_(*conditions), raw_key, timestamp)
+        return EventRows(relation, sa.and_(*conditions), relation.joinable(declared.foreign_key), timestamp)
 
     def _rollup(self, event: str, days: int | None, where: FilterTree | None, path: str) -> _Grouped:
         sharing = (event, days, _text(where))

@@ -21,8 +21,9 @@ from zsync_pipelines.sources.aggregates import sortable
 from zsync_pipelines.sources.conditions import Condition, comparable, compile_tree
 from zsync_pipelines.sources.elements import by_code_point, inline, key_digest
 from zsync_pipelines.sources.entities import Entities
-from zsync_pipelines.sources.literals import number
+from zsync_pipelines.sources.operands import extreme
 from zsync_pipelines.sources.relations import Field, suggest
+from zsync_pipelines.sources.types import Family
 
 _KEY = "k"
 _ORDERED = (ColumnKind.NUMBER, ColumnKind.DATE, ColumnKind.TIMESTAMP, ColumnKind.STRING)
@@ -139,7 +140,9 @@ def first_keys(
     """The keys of the first `limit` entities by their best `value`, in the column `k`; of equal ones the least key."""
     entity, worth = canonical(key), sortable(value)
     down = order.direction is Direction.DESC
-    best = sa.func.max(worth) if down else sa.func.min(worth)
+    best: sa.ColumnElement[Any] = extreme(worth, value.value, greatest=down, floating=value.type.family is Family.FLOAT)
+    if value.type.kind is ColumnKind.STRING:
+        best = by_code_point(best)
     nulls_last = sa.case((best.is_(None), inline(1)), else_=inline(0))
     tie = entity if key.type.key_type is KeyType.INTEGER else by_code_point(entity)
     return (
@@ -148,7 +151,7 @@ def first_keys(
         .where(where, entity.is_not(None))
         .group_by(entity)
         .order_by(nulls_last, best.desc() if down else best, tie)
-        .limit(number(limit))
+        .limit(limit)
         .correlate(None)
     )
 
@@ -165,7 +168,8 @@ def canonical(key: Field) -> sa.ColumnElement[Any]:
 
 def _in_range(group: AudienceGroup, key: Field) -> Condition:
     """Whether an entity's digest is in a group's range; null without a key."""
-    digest = by_code_point(key_digest(canonical(key), group.seed))
+    text = sa.func.lower(key.value) if key.type.key_type is KeyType.UUID else key.value
+    digest = by_code_point(key_digest(text, group.seed))
     bounds: list[Condition] = [canonical(key).is_not(None)]
     if group.low is not None:
         bounds.append(digest >= sa.literal(group.low, sa.String()))

@@ -10,6 +10,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from zsync_pipelines.errors import SourceError
+from zsync_pipelines.sources.operands import digits
 from zsync_pipelines.sources.reader import connect, explained, shown
 from zsync_pipelines.sources.relations import Relation, origin
 from zsync_pipelines.sources.statement import Statement, render
@@ -38,7 +39,7 @@ class Session:
 
         def scale_of(column: str) -> int:
             # The whole column's scale, not that of the rows kept, so that it does not change with the filter.
-            scale = sa.select(sa.func.max(sa.func.scale(relation.raw(column)))).select_from(relation.source)
+            scale = sa.select(sa.func.max(digits(relation.raw(column)))).select_from(relation.source)
             with explained(self._url, self._reader.errors, f"column '{column}' of {what} cannot be read"):
                 return int(self._reader.scalar(render(scale, self.dialect)) or 0)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -29,17 +30,34 @@ COMMON = {
     "zoned": "TIMESTAMP WITH TIME ZONE",
     "uuid": "UUID",
 }
-OWN = {"mysql": {"naive": "DATETIME(6)", "zoned": "TIMESTAMP(6) NULL"}}
+_MYSQL = {"naive": "DATETIME(6)", "zoned": "TIMESTAMP(6) NULL"}
+_SNOWFLAKE = {"naive": "TIMESTAMP_NTZ", "zoned": "TIMESTAMP_TZ", "uuid": "VARCHAR(36)"}
+_CLICKHOUSE = {
+    "integer": "Nullable(Int64)",
+    "small": "Nullable(Int16)",
+    "decimal": "Nullable(Decimal(10, 2))",
+    "float": "Nullable(Float64)",
+    "text": "Nullable(String)",
+    "boolean": "Nullable(Bool)",
+    "date": "Nullable(Date32)",
+    "naive": "Nullable(DateTime64(6, 'UTC'))",
+    "zoned": "Nullable(DateTime64(6, 'UTC'))",
+    "uuid": "Nullable(UUID)",
+}
+_OWN = {"snowflake": _SNOWFLAKE, "clickhouse": _CLICKHOUSE, "mysql": _MYSQL}
 """What a database calls otherwise than `COMMON`."""
+_PLAIN = re.compile("[a-z][a-z0-9_]*")
+_FORMATTED = ("postgresql", "mysql", "clickhouse")
+"""Whose drivers mark parameters with %s."""
 
 KINDS = [
     "duckdb",
     pytest.param("postgresql", marks=pytest.mark.postgres),
     "sqlite",
     pytest.param("mysql", marks=pytest.mark.mysql),
+    pytest.param("snowflake", marks=[pytest.mark.fakesnow, pytest.mark.soak]),
+    pytest.param("clickhouse", marks=[pytest.mark.chdb, pytest.mark.soak]),
 ]
-_FORMATTED = ("postgresql", "mysql")
-"""Whose drivers mark parameters with %s."""
 
 
 @dataclass(frozen=True)
@@ -52,54 +70,96 @@ class Backend:
 
     def create(self, table: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
         """A table with these columns (name to type, of `COMMON` or the database's own) and rows."""
-        names = ", ".join(_quote(name) for name in columns)
-        types = {**COMMON, **OWN.get(self.name, {})}
+        names = ", ".join(self.quote(name) for name in columns)
+        types = COMMON | _OWN.get(self.name, {})
         if self.name == "mysql" and "uuids" in self.lacks:
             types["uuid"] = "CHAR(36)"
-        declared = ", ".join(f"{_quote(name)} {types.get(kind, kind)}" for name, kind in columns.items())
-        target = ".".join(_quote(part) for part in table.split("\x00"))
+        declared = ", ".join(f"{self.quote(name)} {types.get(kind, kind)}" for name, kind in columns.items())
+        target = ".".join(self.quote(part) for part in table.split("\x00"))
         mark = "%s" if self.name in _FORMATTED else "?"
-        self.run(f"CREATE TABLE {target} ({declared})")
+        engine = " ENGINE = Memory" if self.name == "clickhouse" else ""
+        self.run(f"CREATE TABLE {target} ({declared}){engine}")
         if rows:
             marks = ", ".join(mark for _ in columns)
             into = f"{target} ({names})"
             into = into.replace("%", "%%") if self.name in _FORMATTED else into
             self.run(f"INSERT INTO {into} VALUES ({marks})", rows)
 
+    def quote(self, name: str) -> str:
+        """A name as its owner would write it: Snowflake's are in upper case unless they are quoted."""
+        if self.name == "snowflake" and _PLAIN.fullmatch(name):
+            name = name.upper()
+        return '"' + name.replace('"', '""') + '"'
+
     def run(self, sql: str, rows: Sequence[Sequence[Any]] | None = None) -> None:
         """Execute as the owner of the data would, once per row if there are any."""
-        url = sa.make_url(self.url)
-        if self.name == "duckdb":
-            with duckdb.connect(str(url.database)) as connection:
-                connection.execute("SET TimeZone = 'UTC'")
-                connection.executemany(sql, [list(row) for row in rows]) if rows else connection.execute(sql)
-        elif self.name == "sqlite":
-            connection = sqlite3.connect(str(url.database))
-            with connection:
-                if rows:
-                    connection.executemany(sql, [[_sqlite(value) for value in row] for row in rows])
-                else:
-                    connection.execute(sql)
-            connection.close()
-        elif self.name == "mysql":
-            mode = "ANSI_QUOTES,STRICT_ALL_TABLES"  # quotes as everywhere
-            with _mysql(url, sql_mode=mode) as server, server.cursor() as cursor:
-                cursor.execute("SET time_zone = '+00:00'")
-                if rows:
-                    cursor.executemany(sql, [[str(v) if isinstance(v, UUID) else v for v in row] for row in rows])
-                else:
-                    cursor.execute(sql)
+        _RUNS.get(self.name, _run_postgresql)(sa.make_url(self.url), sql, rows)
+
+
+Rows = Sequence[Sequence[Any]] | None
+
+
+def _run_duckdb(url: sa.URL, sql: str, rows: Rows) -> None:
+    with duckdb.connect(str(url.database)) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.executemany(sql, [list(row) for row in rows]) if rows else connection.execute(sql)
+
+
+def _run_sqlite(url: sa.URL, sql: str, rows: Rows) -> None:
+    connection = sqlite3.connect(str(url.database))
+    with connection:
+        if rows:
+            connection.executemany(sql, [[_sqlite(value) for value in row] for row in rows])
         else:
-            plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-            with psycopg.connect(plain) as server, server.cursor() as cursor:
-                if rows:
-                    cursor.executemany(sql, rows)
-                else:
-                    cursor.execute(sql)
+            connection.execute(sql)
+    connection.close()
 
 
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _run_postgresql(url: sa.URL, sql: str, rows: Rows) -> None:
+    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(plain) as server, server.cursor() as cursor:
+        if rows:
+            cursor.executemany(sql, rows)
+        else:
+            cursor.execute(sql)
+
+
+def _run_mysql(url: sa.URL, sql: str, rows: Rows) -> None:
+    mode = "ANSI_QUOTES,STRICT_ALL_TABLES"  # quotes as everywhere
+    with _mysql(url, sql_mode=mode) as server, server.cursor() as cursor:
+        cursor.execute("SET time_zone = '+00:00'")
+        if rows:
+            cursor.executemany(sql, [[str(v) if isinstance(v, UUID) else v for v in row] for row in rows])
+        else:
+            cursor.execute(sql)
+
+
+def _run_clickhouse(_: sa.URL, sql: str, rows: Rows) -> None:
+    from clickhouse_connect.driver.binding import finalize_query
+
+    from zsync_pipelines_tests.sources.chdb_reader import ChdbReader
+
+    for row in rows or [()]:
+        ChdbReader.session.query(finalize_query(sql, tuple(_text(value) for value in row)))
+
+
+def _run_snowflake(url: sa.URL, sql: str, rows: Rows) -> None:
+    import snowflake.connector
+
+    with snowflake.connector.connect(
+        user="fake", database=str(url.database).partition("/")[0], schema="PUBLIC", paramstyle="qmark"
+    ) as emulated:
+        for row in rows or [()]:
+            emulated.cursor().execute(sql, [_text(value) for value in row])
+
+
+_RUNS = {
+    "duckdb": _run_duckdb,
+    "sqlite": _run_sqlite,
+    "mysql": _run_mysql,
+    "clickhouse": _run_clickhouse,
+    "snowflake": _run_snowflake,
+}
 
 
 def _sqlite(value: Any) -> Any:
@@ -109,6 +169,13 @@ def _sqlite(value: Any) -> Any:
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     return str(value) if isinstance(value, date | UUID) else value
+
+
+def _text(value: Any) -> Any:
+    """As Snowflake casts such values from text."""
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
+    return str(value) if isinstance(value, date | UUID | Decimal) else value
 
 
 def _mysql(url: sa.URL, **more: Any) -> pymysql.Connection[pymysql.cursors.Cursor]:
@@ -132,6 +199,26 @@ def backend(name: str, folder: Path, request: pytest.FixtureRequest) -> Iterator
         yield Backend(name, f"sqlite:///{folder / 'source.db'}", frozenset({"nan", "schemas", "uuid type", "hugeint"}))
     elif name == "mysql":
         yield from _in_mysql(request.getfixturevalue("mysql_server"), folder.name.replace("-", "_").lower())
+    elif name == "snowflake":
+        import fakesnow
+
+        from zsync_pipelines.sources.dialects import snowflake
+
+        with fakesnow.patch(), pytest.MonkeyPatch.context() as patch:
+            # The emulator gives rows only, not Snowflake's Arrow batches.
+            patch.setattr(snowflake, "DATABASE", replace(snowflake.DATABASE, arrow=None))
+            yield Backend(name, "snowflake://fake:snow@account/SHOP/PUBLIC", frozenset({"uuid type", "hugeint"}))
+    elif name == "clickhouse":
+        from chdb.session import Session
+
+        from zsync_pipelines.sources import reader
+        from zsync_pipelines_tests.sources.chdb_reader import ChdbReader
+
+        ChdbReader.session = Session()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(reader._READERS, "clickhousedb", lambda: ChdbReader)
+            yield Backend(name, "clickhousedb://localhost/default", frozenset({"hugeint"}))
+        ChdbReader.session.close()
     else:
         yield from _in_postgresql(request.getfixturevalue("postgres_server"), folder.name.replace("-", "_").lower())
 

@@ -132,7 +132,7 @@ def test_a_query_is_taken_as_it_stands(db: Backend) -> None:
 def test_schemas(db: Backend) -> None:
     if "schemas" in db.lacks:
         pytest.skip("has no schemas")
-    db.run('CREATE SCHEMA "Sh op"')
+    db.run('CREATE DATABASE "Sh op"' if db.name == "clickhouse" else 'CREATE SCHEMA "Sh op"')
     db.create("Sh op\x00cust", {"id": "integer"}, [(1,)])
     assert members(db.url, model("Sh op.cust"), prop("id", "is_not_null")) == "1"
 
