@@ -43,4 +43,4 @@ def statement(dialect: sa.Dialect, tables: Tables, asked: EvaluationRequest) -> 
         return Relation(what, origin(table, query, types, alias, dialect), types, lambda _: 2)
 
     compiler = ModelCompiler(asked.model, asked.as_of, asked.audiences, relate)
-    return render(compiler.compile(asked.tree, asked.columns).select, dialect)
+    return render(compiler.compile(asked.audience, asked.columns).select, dialect)
