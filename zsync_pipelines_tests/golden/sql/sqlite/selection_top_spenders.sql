@@ -1,0 +1,22 @@
+WITH zsync_matching AS
+(SELECT m.customer_id AS entity_key, m.email AS email, r1.a1 AS spend_90d, r1.a1 AS zsync_order
+FROM customers AS m LEFT OUTER JOIN (SELECT e.customer_id AS k, round(sum(e.amount), 2) AS a1, count(*) AS a2
+FROM purchases AS e
+WHERE e.customer_id IS NOT NULL AND strftime('%Y-%m-%d %H:%M:%f', e.purchased_at) > ? AND strftime('%Y-%m-%d %H:%M:%f', e.purchased_at) <= ? GROUP BY e.customer_id) AS r1 ON r1.k = m.customer_id
+WHERE coalesce(r1.a2, 0) >= ? AND CASE WHEN (strftime('%Y-%m-%d %H:%M:%fZ', m.signed_up) > ? AND strftime('%Y-%m-%d %H:%M:%fZ', m.signed_up) <= ?) THEN 1 ELSE 0 END = 0),
+zsync_first AS
+(SELECT zsync_matching.entity_key AS k
+FROM zsync_matching
+WHERE zsync_matching.entity_key IS NOT NULL GROUP BY zsync_matching.entity_key ORDER BY CASE WHEN (max(zsync_matching.zsync_order) IS NULL) THEN 1 ELSE 0 END, max(zsync_matching.zsync_order) DESC, zsync_matching.entity_key
+ LIMIT ? OFFSET ?)
+ SELECT zsync_matching.entity_key, zsync_matching.email, zsync_matching.spend_90d
+FROM zsync_matching
+WHERE zsync_matching.entity_key IN (SELECT zsync_first.k
+FROM zsync_first)
+-- parameter 1: datetime.datetime(2023, 12, 11, 12, 0)
+-- parameter 2: datetime.datetime(2024, 3, 10, 12, 0)
+-- parameter 3: 1
+-- parameter 4: datetime.datetime(2024, 2, 25, 12, 0, tzinfo=datetime.timezone.utc)
+-- parameter 5: datetime.datetime(2024, 3, 10, 12, 0, tzinfo=datetime.timezone.utc)
+-- parameter 6: 500
+-- parameter 7: 0
