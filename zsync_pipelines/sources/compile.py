@@ -72,9 +72,9 @@ class ModelCompiler:
                 fields.append((name, found, _arrow(name, found, f"columns.{index}")))
             except ConfigError as error:
                 problems += error.problems
-        labelled: list[sa.ColumnElement[Any]] = [self._key.value.label(KEY)]
         labels = _labels(name for name, _, _ in fields)
-        labelled += [found.value.label(label) for label, (_, found, _) in zip(labels, fields, strict=True)]
+        labelled = [(KEY, self._key.value)]
+        labelled += [(label, found.value) for label, (_, found, _) in zip(labels, fields, strict=True)]
         try:
             select = self._select(audience, labelled)
         except ConfigError as error:
@@ -92,23 +92,23 @@ class ModelCompiler:
         """The entity key of every row of the model."""
         return sa.select(self._key.value.label(KEY)).select_from(self._relation.source)
 
-    def _select(self, audience: Audience, labelled: list[sa.ColumnElement[Any]]) -> sa.Select[tuple[object, ...]]:
-        """These columns of an audience's rows."""
+    def _select(self, audience: Audience, columns: list[tuple[str, Any]]) -> sa.Select[tuple[object, ...]]:
+        """An audience's rows: these values under these labels, the first of them the key."""
         rows, order = self._entities, audience.order_by
         if audience.limit is None or order is None:
             condition = self._selection.belongs(audience, rows, "")
+            labelled = [value.label(name) for name, value in columns]
             return sa.select(*labelled).select_from(rows.joined()).where(condition)
-        # The rows to choose from are a table of their own, so that its events are not read twice: by it and by `first`.
+        # The rows to choose from are a table of their own, so that events are not read twice: by it and by `first`. Its
+        # columns are numbered, since some databases take two names that differ in case for one.
         value, condition = self._selection.ranked(order, audience, rows, "")
-        name = "zsync_order"
-        while name in {column.name.casefold() for column in labelled}:
-            name += "_"
-        matching = (sa.select(*labelled, value.value.label(name)).select_from(rows.joined()).where(condition)).cte(
-            "zsync_matching"
-        )
-        key, value = Field(matching.c[KEY], self._key.type), Field(matching.c[name], value.type)
+        numbered = [column.label(f"c{number}") for number, (_, column) in enumerate(columns)]
+        source = sa.select(*numbered, value.value.label("o")).select_from(rows.joined()).where(condition)
+        matching = source.cte("zsync_matching")
+        key, value = Field(matching.c["c0"], self._key.type), Field(matching.c["o"], value.type)
         first = first_keys(key, value, order, audience.limit, lambda: matching, sa.true()).cte("zsync_first")
-        return sa.select(*list(matching.c)[:-1]).where(among(key, first))
+        labelled = [matching.c[f"c{number}"].label(name) for number, (name, _) in enumerate(columns)]
+        return sa.select(*labelled).where(among(key, first))
 
     def key_type(self) -> KeyType:
         """The type of the entity key. ConfigError if the column cannot be one."""

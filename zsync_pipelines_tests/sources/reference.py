@@ -5,6 +5,7 @@ A condition is True, False or None (unknown), as in SQL.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -15,11 +16,15 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class World:
-    """`events`: rows per event name, with their key under `fk` and their time under `ts`. Times are naive UTC."""
+    """`events`: rows per event name, with their key under `fk` and their time under `ts`. Times are naive UTC.
+
+    `audiences`: trees, or maps with a `filter_tree` and more. `people`: the model's rows, one per entity.
+    """
 
     as_of: datetime
     events: Mapping[str, Sequence[Row]]
     audiences: Mapping[str, Mapping[str, Any]]
+    people: Sequence[Row] = ()
 
 
 def holds(tree: Mapping[str, Any], row: Row, world: World) -> bool | None:
@@ -32,8 +37,41 @@ def holds(tree: Mapping[str, Any], row: Row, world: World) -> bool | None:
         case "event":
             return _event(tree, row, world)
         case _:
-            inside = holds(world.audiences[tree["audience"]], row, world) is True
+            inside = member(tree["audience"], row, world)
             return inside if tree["operator"] == "in" else not inside
+
+
+def member(name: str, row: Row, world: World) -> bool:
+    """Whether a row belongs to an audience, or to a group of a split (`<audience>_<group>`)."""
+    if name in world.audiences:
+        return included(world.audiences[name], row, world)
+    base, group = next(
+        (base, group)
+        for base, body in world.audiences.items()
+        for group in body.get("split", ())
+        if f"{base}_{group['name']}" == name
+    )
+    split = world.audiences[base]["split"]
+    below = sum(part["percent"] for part in split[: split.index(group)])
+    digest = int(hashlib.md5(f"{group.get('seed', base)}:{row['id']}".encode(), usedforsecurity=False).hexdigest(), 16)
+    return below <= digest / 2**128 * 100 < below + group["percent"] and member(base, row, world)
+
+
+def included(audience: Mapping[str, Any], row: Row, world: World) -> bool:
+    """Whether a row is in an audience: by its tree, then by whom it excludes, then by its limit."""
+
+    def chosen_from(person: Row) -> bool:
+        fits = holds(audience.get("filter_tree", audience), person, world) is True
+        return fits and not any(member(name, person, world) for name in audience.get("exclude", ()))
+
+    if not chosen_from(row) or "limit" not in audience:
+        return chosen_from(row)
+    column, rising = audience["order_by"]["column"], audience["order_by"].get("direction") == "asc"
+    candidates = sorted((person for person in world.people if chosen_from(person)), key=lambda person: person["id"])
+    known = [person for person in candidates if person[column] is not None]
+    known.sort(key=lambda person: person[column], reverse=not rising)  # stable in both directions
+    first = [*known, *(person for person in candidates if person[column] is None)][: audience["limit"]]
+    return row["id"] in {person["id"] for person in first}
 
 
 def _group(kind: str, parts: list[bool | None]) -> bool | None:

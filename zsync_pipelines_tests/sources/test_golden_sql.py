@@ -14,7 +14,7 @@ import pytest
 
 from zsync_pipelines.sources import mysql_reader
 from zsync_pipelines.sources.evaluate import compile_sql
-from zsync_pipelines_tests.sources.asking import audience, event, group, model, prop, request
+from zsync_pipelines_tests.sources.asking import audience, event, group, model, prop, request, request_of
 from zsync_pipelines_tests.sources.backends import KINDS, Backend, backend
 
 FOLDER = Path(__file__).parents[1] / "golden" / "sql"
@@ -29,6 +29,24 @@ CUSTOMERS = model(
         "last_shop": {"event": "purchases", "aggregate": "last", "column": "shop"},
     },
 )
+SELECTIONS: dict[str, dict[str, Any]] = {
+    "recently_contacted": {"filter_tree": prop("signed_up", "within_last_days", 14)},
+    "top_spenders": {
+        "filter_tree": event("purchases", "at_least", 1, within_days=90),
+        "exclude": ["recently_contacted"],
+        "order_by": "spend_90d",
+        "limit": 500,
+        "split": [
+            {"name": "treatment", "percent": 90, "seed": "spring"},
+            {"name": "holdout", "percent": 10, "seed": "spring"},
+        ],
+    },
+    "others": {
+        "filter_tree": prop("country", "equals", "US"),
+        "exclude": ["top_spenders", "top_spenders_holdout"],
+        "split": {"name": "half", "percent": 50},
+    },
+}
 TREES: dict[str, tuple[dict[str, Any], tuple[str, ...], dict[str, Any]]] = {
     "properties": (
         group(
@@ -78,7 +96,7 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.mark.parametrize("name", TREES)
 def test_sql_is_as_kept(shop: Backend, name: str) -> None:
-    check(shop, "mariadb" if shop.name == "mysql" and "uuids" not in shop.lacks else shop.name, name)
+    check(shop, folder_of(shop), name)
 
 
 @pytest.mark.mysql
@@ -93,7 +111,21 @@ def test_sql_of_mysql_where_the_server_is_mariadb(shop: Backend, name: str, monk
 def check(shop: Backend, folder: str, name: str) -> None:
     tree, columns, audiences = TREES[name]
     path = FOLDER / folder / f"{name}.sql"
-    text = compile_sql(shop.url, request(CUSTOMERS, tree, columns, audiences=audiences)) + "\n"
+    check_text(path, compile_sql(shop.url, request(CUSTOMERS, tree, columns, audiences=audiences)) + "\n")
+
+
+@pytest.mark.parametrize("name", ["top_spenders", "top_spenders_holdout", "others", "others_half"])
+def test_sql_of_selections_is_as_kept(shop: Backend, name: str) -> None:
+    path = FOLDER / folder_of(shop) / f"selection_{name}.sql"
+    wanted = request_of(CUSTOMERS, name, SELECTIONS, columns=("email", "spend_90d"))
+    check_text(path, compile_sql(shop.url, wanted) + "\n")
+
+
+def folder_of(shop: Backend) -> str:
+    return "mariadb" if shop.name == "mysql" and "uuids" not in shop.lacks else shop.name
+
+
+def check_text(path: Path, text: str) -> None:
     if os.environ.get("ZSYNC_GOLDEN") == "write":
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
