@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -38,6 +39,7 @@ KINDS = [
     "sqlite",
     pytest.param("mysql", marks=pytest.mark.mysql),
 ]
+Rows = Sequence[Sequence[Any]]
 _FORMATTED = ("postgresql", "mysql")
 """Whose drivers mark parameters with %s."""
 
@@ -50,6 +52,11 @@ class Backend:
     url: str
     lacks: frozenset[str] = field(default_factory=frozenset)
 
+    @property
+    def mark(self) -> str:
+        """What stands for a parameter."""
+        return "%s" if self.name in _FORMATTED else "?"
+
     def create(self, table: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
         """A table with these columns (name to type, of `COMMON` or the database's own) and rows."""
         names = ", ".join(_quote(name) for name in columns)
@@ -58,44 +65,51 @@ class Backend:
             types["uuid"] = "CHAR(36)"
         declared = ", ".join(f"{_quote(name)} {types.get(kind, kind)}" for name, kind in columns.items())
         target = ".".join(_quote(part) for part in table.split("\x00"))
-        mark = "%s" if self.name in _FORMATTED else "?"
         self.run(f"CREATE TABLE {target} ({declared})")
         if rows:
-            marks = ", ".join(mark for _ in columns)
+            marks = ", ".join(self.mark for _ in columns)
             into = f"{target} ({names})"
             into = into.replace("%", "%%") if self.name in _FORMATTED else into
             self.run(f"INSERT INTO {into} VALUES ({marks})", rows)
 
-    def run(self, sql: str, rows: Sequence[Sequence[Any]] | None = None) -> None:
+    def run(self, sql: str, rows: Rows | None = None) -> None:
         """Execute as the owner of the data would, once per row if there are any."""
+        with self.connected() as run:
+            run(sql, rows)
+
+    @contextmanager
+    def connected(self) -> Iterator[Callable[[str, Rows | None], None]]:
+        """`run` for several statements, over one connection."""
         url = sa.make_url(self.url)
         if self.name == "duckdb":
             with duckdb.connect(str(url.database)) as connection:
                 connection.execute("SET TimeZone = 'UTC'")
-                connection.executemany(sql, [list(row) for row in rows]) if rows else connection.execute(sql)
+                yield lambda sql, rows: _either(connection, sql, [list(row) for row in rows] if rows else None)
         elif self.name == "sqlite":
-            connection = sqlite3.connect(str(url.database))
-            with connection:
-                if rows:
-                    connection.executemany(sql, [[_sqlite(value) for value in row] for row in rows])
-                else:
-                    connection.execute(sql)
-            connection.close()
+            file = sqlite3.connect(str(url.database))
+            with file:
+                yield lambda sql, rows: _either(
+                    file, sql, [[_sqlite(value) for value in row] for row in rows] if rows else None
+                )
+            file.close()
         elif self.name == "mysql":
             mode = "ANSI_QUOTES,STRICT_ALL_TABLES"  # quotes as everywhere
             with _mysql(url, sql_mode=mode) as server, server.cursor() as cursor:
                 cursor.execute("SET time_zone = '+00:00'")
-                if rows:
-                    cursor.executemany(sql, [[str(v) if isinstance(v, UUID) else v for v in row] for row in rows])
-                else:
-                    cursor.execute(sql)
+                yield lambda sql, rows: _either(
+                    cursor, sql, [[str(v) if isinstance(v, UUID) else v for v in row] for row in rows] if rows else None
+                )
         else:
             plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-            with psycopg.connect(plain) as server, server.cursor() as cursor:
-                if rows:
-                    cursor.executemany(sql, rows)
-                else:
-                    cursor.execute(sql)
+            with psycopg.connect(plain) as postgres, postgres.cursor() as asked:
+                yield lambda sql, rows: _either(asked, sql, rows)
+
+
+def _either(cursor: Any, sql: str, rows: Rows | None) -> None:
+    if rows:
+        cursor.executemany(sql, rows)
+    else:
+        cursor.execute(sql)
 
 
 def _quote(name: str) -> str:
