@@ -25,11 +25,11 @@ from zsync_pipelines.errors import SourceError
 _T = TypeVar("_T")
 _CONNECT_SECONDS = 15
 _TLS_REFUSED = (1043, 2013)
-"""How a server without TLS answers the wish for it: bad handshake, or by hanging up."""
+"""How a server without TLS answers the wish for it: bad handshake, or by hanging up; or in words that are no TLS."""
 
 SETTINGS = """
-SET SESSION sql_mode = 'STRICT_ALL_TABLES', time_zone = '+00:00', sql_select_limit = DEFAULT, sql_auto_is_null = 0,
-sql_big_selects = 1, net_write_timeout = 28800, wait_timeout = 28800, completion_type = 'NO_CHAIN'
+SET SESSION sql_mode = 'STRICT_ALL_TABLES', time_zone = '+00:00', sql_select_limit = 18446744073709551615,
+sql_auto_is_null = 0, sql_big_selects = 1, net_write_timeout = 28800, wait_timeout = 28800, completion_type = 'NO_CHAIN'
 """
 """MySQL's own syntax (double quotes are texts, backslashes escape), UTC, all rows, and a server that waits for a slow
 reader. Without ONLY_FULL_GROUP_BY and NO_ZERO_DATE, which refuse queries that read."""
@@ -138,7 +138,7 @@ async def _connect(arguments: dict[str, Any], contexts: tuple[ssl.SSLContext | N
         try:
             return await asyncmy.connect(**arguments, ssl=context)
         except asyncmy.OperationalError as error:
-            if error.args[0] not in _TLS_REFUSED:
+            if error.args[0] not in _TLS_REFUSED and not isinstance(error.__cause__, ssl.SSLError):
                 raise
     return await asyncmy.connect(**arguments, ssl=last)
 

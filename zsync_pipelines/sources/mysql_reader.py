@@ -56,6 +56,7 @@ _FAMILIES = {
     TYPES.TIMESTAMP: Family.ZONED,
     TYPES.JSON: Family.JSON,
 }
+# Decimals stay text until their scale is known.
 _PARSED = {
     **dict.fromkeys((TYPES.DATE, TYPES.NEWDATE), pa.date32()),
     **dict.fromkeys((TYPES.DATETIME, TYPES.TIMESTAMP), pa.timestamp("us")),

@@ -30,6 +30,10 @@ PRECISION = 38
 """Digits of every decimal that leaves a source: what Arrow's 128 bits hold."""
 
 
+_WIDE = 76
+"""Digits of Arrow's widest decimal."""
+
+
 class Family(StrEnum):
     """What a column holds, as far as zsync tells types apart."""
 
@@ -114,12 +118,21 @@ def normalise(values: pa.Array, target: pa.DataType, name: str) -> pa.Array:
     # Nanoseconds are the one thing that may be cut off: every other loss is an error.
     cut = pa.types.is_timestamp(values.type) and values.type.unit == "ns"
     try:
+        if pa.types.is_decimal(target) and pa.types.is_string(values.type):
+            values = _digits(values, target.scale)
         return pc.cast(values, target, safe=not cut)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise SourceError(
             f"column '{name}' holds a value that is no {target}{_hint(target)}; "
             "use a 'query' for the model that casts the column or leaves such rows out"
         ) from None
+
+
+def _digits(texts: pa.Array, scale: int) -> pa.Array:
+    """Decimals with room for all their digits: Arrow reads a text with more than its type holds as another number."""
+    if (pc.max(pc.utf8_length(texts)).as_py() or 0) > _WIDE:
+        raise pa.ArrowInvalid("too many digits")
+    return pc.cast(texts, pa.decimal256(_WIDE, scale))
 
 
 def key_text(values: pa.Array, key_type: KeyType, natural: pa.DataType, name: str) -> pa.Array:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -60,6 +61,10 @@ KINDS = [
 ]
 
 
+Rows = Sequence[Sequence[Any]]
+Run = Callable[[str, Rows | None], None]
+
+
 @dataclass(frozen=True)
 class Backend:
     """One database. `lacks` names what it cannot hold."""
@@ -76,11 +81,10 @@ class Backend:
             types["uuid"] = "CHAR(36)"
         declared = ", ".join(f"{self.quote(name)} {types.get(kind, kind)}" for name, kind in columns.items())
         target = ".".join(self.quote(part) for part in table.split("\x00"))
-        mark = "%s" if self.name in _FORMATTED else "?"
         engine = " ENGINE = Memory" if self.name == "clickhouse" else ""
         self.run(f"CREATE TABLE {target} ({declared}){engine}")
         if rows:
-            marks = ", ".join(mark for _ in columns)
+            marks = ", ".join(self.mark for _ in columns)
             into = f"{target} ({names})"
             into = into.replace("%", "%%") if self.name in _FORMATTED else into
             self.run(f"INSERT INTO {into} VALUES ({marks})", rows)
@@ -91,74 +95,95 @@ class Backend:
             name = name.upper()
         return '"' + name.replace('"', '""') + '"'
 
-    def run(self, sql: str, rows: Sequence[Sequence[Any]] | None = None) -> None:
+    @property
+    def mark(self) -> str:
+        """What stands for a parameter."""
+        return "%s" if self.name in _FORMATTED else "?"
+
+    def run(self, sql: str, rows: Rows | None = None) -> None:
         """Execute as the owner of the data would, once per row if there are any."""
-        _RUNS.get(self.name, _run_postgresql)(sa.make_url(self.url), sql, rows)
+        with self.connected() as run:
+            run(sql, rows)
+
+    def connected(self) -> AbstractContextManager[Run]:
+        """`run` for several statements, over one connection."""
+        return _CONNECTIONS[self.name](sa.make_url(self.url))
 
 
-Rows = Sequence[Sequence[Any]] | None
+def _either(cursor: Any, sql: str, rows: Rows | None) -> None:
+    if rows:
+        cursor.executemany(sql, rows)
+    else:
+        cursor.execute(sql)
 
 
-def _run_duckdb(url: sa.URL, sql: str, rows: Rows) -> None:
+@contextmanager
+def _to_duckdb(url: sa.URL) -> Iterator[Run]:
     with duckdb.connect(str(url.database)) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.executemany(sql, [list(row) for row in rows]) if rows else connection.execute(sql)
+        yield lambda sql, rows: _either(connection, sql, [list(row) for row in rows] if rows else None)
 
 
-def _run_sqlite(url: sa.URL, sql: str, rows: Rows) -> None:
-    connection = sqlite3.connect(str(url.database))
-    with connection:
-        if rows:
-            connection.executemany(sql, [[_sqlite(value) for value in row] for row in rows])
-        else:
-            connection.execute(sql)
-    connection.close()
+@contextmanager
+def _to_sqlite(url: sa.URL) -> Iterator[Run]:
+    file = sqlite3.connect(str(url.database))
+    with file:
+        yield lambda sql, rows: _either(file, sql, [[_sqlite(value) for value in row] for row in rows or []])
+    file.close()
 
 
-def _run_postgresql(url: sa.URL, sql: str, rows: Rows) -> None:
+@contextmanager
+def _to_postgresql(url: sa.URL) -> Iterator[Run]:
     plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(plain) as server, server.cursor() as cursor:
-        if rows:
-            cursor.executemany(sql, rows)
-        else:
-            cursor.execute(sql)
+        yield lambda sql, rows: _either(cursor, sql, rows)
 
 
-def _run_mysql(url: sa.URL, sql: str, rows: Rows) -> None:
+@contextmanager
+def _to_mysql(url: sa.URL) -> Iterator[Run]:
     mode = "ANSI_QUOTES,STRICT_ALL_TABLES"  # quotes as everywhere
     with _mysql(url, sql_mode=mode) as server, server.cursor() as cursor:
         cursor.execute("SET time_zone = '+00:00'")
-        if rows:
-            cursor.executemany(sql, [[str(v) if isinstance(v, UUID) else v for v in row] for row in rows])
-        else:
-            cursor.execute(sql)
+        yield lambda sql, rows: _either(
+            cursor, sql, [[str(v) if isinstance(v, UUID) else v for v in row] for row in rows or []]
+        )
 
 
-def _run_clickhouse(_: sa.URL, sql: str, rows: Rows) -> None:
+@contextmanager
+def _to_clickhouse(_: sa.URL) -> Iterator[Run]:
     from clickhouse_connect.driver.binding import finalize_query
 
     from zsync_pipelines_tests.sources.chdb_reader import ChdbReader
 
-    for row in rows or [()]:
-        ChdbReader.session.query(finalize_query(sql, tuple(_text(value) for value in row)))
+    def run(sql: str, rows: Rows | None) -> None:
+        for row in rows or [()]:
+            ChdbReader.session.query(finalize_query(sql, tuple(_text(value) for value in row)))
+
+    yield run
 
 
-def _run_snowflake(url: sa.URL, sql: str, rows: Rows) -> None:
+@contextmanager
+def _to_snowflake(url: sa.URL) -> Iterator[Run]:
     import snowflake.connector
 
     with snowflake.connector.connect(
         user="fake", database=str(url.database).partition("/")[0], schema="PUBLIC", paramstyle="qmark"
     ) as emulated:
-        for row in rows or [()]:
-            emulated.cursor().execute(sql, [_text(value) for value in row])
+
+        def run(sql: str, rows: Rows | None) -> None:
+            for row in rows or [()]:
+                emulated.cursor().execute(sql, [_text(value) for value in row])
+
+        yield run
 
 
-_RUNS = {
-    "duckdb": _run_duckdb,
-    "sqlite": _run_sqlite,
-    "mysql": _run_mysql,
-    "clickhouse": _run_clickhouse,
-    "snowflake": _run_snowflake,
+_CONNECTIONS: Mapping[str, Callable[[sa.URL], AbstractContextManager[Run]]] = {
+    "duckdb": _to_duckdb,
+    "sqlite": _to_sqlite,
+    "postgresql": _to_postgresql,
+    "mysql": _to_mysql,
+    "clickhouse": _to_clickhouse,
+    "snowflake": _to_snowflake,
 }
 
 

@@ -70,6 +70,8 @@ def test_an_empty_audience_has_its_schema(db: Backend) -> None:
     ],
 )
 def test_keys_are_canonical_text(db: Backend, kind: str, given: list[Any], key_type: KeyType, expected: Any) -> None:
+    if kind == "uuid" and "uuids" in db.lacks:
+        pytest.skip("its UUIDs are texts")
     name = f"keys_{kind[:7]}"
     db.create(name, {"id": kind}, [(value,) for value in given])
     with evaluate(db.url, request(model(name))) as evaluation:
@@ -160,7 +162,7 @@ class TestPostgreSQL:
         assert answer.to_pylist() == [{"entity_key": "1", "c:n": Decimal("1.500"), "c:t": Decimal("1.500")}]
         assert answer.schema.field("c:n").type == answer.schema.field("c:t").type == pa.decimal128(38, 3)
 
-    @pytest.mark.parametrize("value", ["NaN", "Infinity", "1e40"])
+    @pytest.mark.parametrize("value", ["NaN", "Infinity", "1e40", "9" * 50, "8" * 100])
     def test_a_numeric_that_no_decimal_holds_is_an_error_without_the_value(self, db: Backend, value: str) -> None:
         name = f"bad_{value[:3].lower()}"
         db.run(f"CREATE TABLE {name} AS SELECT 1::bigint AS id, '{value}'::numeric AS n")

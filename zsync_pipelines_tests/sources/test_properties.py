@@ -182,8 +182,10 @@ CASES: list[tuple[str, str, Any, str]] = [
 
 @pytest.mark.parametrize(("column", "operator", "value", "expected"), CASES)
 def test_operator_and_its_negation_which_keeps_nulls_out(
-    url: str, column: str, operator: str, value: Any, expected: str
+    db: Backend, url: str, column: str, operator: str, value: Any, expected: str
 ) -> None:
+    if column == "u" and "uuids" in db.lacks:
+        pytest.skip("its UUIDs are texts")
     assert members(url, PEOPLE, prop(column, operator, value)) == expected
     known = {"1", "2", "3", "4", "6"} - ({"6"} if column == "u" else set())
     if operator in ("is_null", "is_not_null"):

@@ -1,22 +1,21 @@
-"""Random trees over random rows: DuckDB gives the members that the plain Python reference gives."""
+"""Random trees over random rows: databases give the members that the plain Python reference gives."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zsync_pipelines_tests.sources.asking import audience, event, group, keys, model, prop, request
+from zsync_pipelines_tests.sources.backends import Backend, backend
 from zsync_pipelines_tests.sources.reference import World, holds
 
 AS_OF = datetime(2024, 3, 10, 12)
-TEXTS = ["", "a", "A", "ab", "%", "_", "a%b", "'", '"', "\\", "/", "é", "e\u0301", "😀", " a", "$1", ":x", "null"]
+TEXTS = ["", "a", "A", "ab", "a ", "%", "_", "a%b", "'", '"', "\\", "/", "é", "e\u0301", "😀", " a", "$1", ":x", "null"]
 NUMBERS = [-1, 0, 1, 2]
 FLOATS = [-1.5, 0.0, 0.1, 1.0]
 DATES = [date(2024, 3, 10) - timedelta(days=days) for days in (-1, 0, 1, 2, 3)]
@@ -80,38 +79,65 @@ PEOPLE = model(
         "by_time": {"table": "visits", "foreign_key": "fk", "timestamp": "t"},
     },
 )
-TYPES = "n BIGINT, f DOUBLE, s VARCHAR, b BOOLEAN, d DATE, t TIMESTAMP"
+TYPES = {"n": "integer", "f": "float", "s": "text", "b": "boolean", "d": "date", "t": "naive"}
+KEYS = {"people": "id", "visits": "fk"}
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    yield tmp_path_factory.mktemp("trees") / "trees.duckdb"
+def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    for made in backend(request.param, tmp_path_factory.mktemp("trees"), request):
+        for table, key in KEYS.items():
+            made.create(table, {key: "integer", **TYPES}, [])
+        yield made
 
 
-def fill(file: Path, people: list[dict[str, Any]], visits: list[dict[str, Any]]) -> None:
-    with duckdb.connect(str(file)) as connection:
-        for table, key, content in (("people", "id", people), ("visits", "fk", visits)):
-            connection.execute(f"CREATE OR REPLACE TABLE {table} ({key} BIGINT, {TYPES})")
+def fill(source: Backend, people: list[dict[str, Any]], visits: list[dict[str, Any]]) -> None:
+    with source.connected() as run:
+        for table, content in (("people", people), ("visits", visits)):
+            run(f"DELETE FROM {table}", None)
             if content:
-                names = [key, *COLUMNS]
-                marks = ", ".join("?" for _ in names)
-                connection.executemany(
-                    f"INSERT INTO {table} VALUES ({marks})", [[row[name] for name in names] for row in content]
-                )
+                names = [KEYS[table], *COLUMNS]
+                marks = ", ".join(source.mark for _ in names)
+                run(f"INSERT INTO {table} VALUES ({marks})", [[row[name] for name in names] for row in content])
 
 
+HISTORY = {
+    "people": st.lists(rows(), min_size=1, max_size=6),
+    "visits": st.lists(rows(fk=st.none() | st.integers(1, 6)), max_size=8),
+    "trees": st.lists(TREES, min_size=1, max_size=4),
+    "other": grouped(properties() | events()),
+}
+
+
+@pytest.mark.parametrize("source", ["duckdb"], indirect=True)
 @settings(max_examples=80)
-@given(
-    people=st.lists(rows(), min_size=1, max_size=6),
-    visits=st.lists(rows(fk=st.none() | st.integers(1, 6)), max_size=8),
-    trees=st.lists(TREES, min_size=1, max_size=4),
-    other=grouped(properties() | events()),
-)
-def test_members_are_those_of_the_reference(
-    file: Path, people: list[dict[str, Any]], visits: list[dict[str, Any]], trees: list[dict[str, Any]], other: Any
+@given(data=st.data())
+def test_members_are_those_of_the_reference(source: Backend, data: st.DataObject) -> None:
+    check(source, **{name: data.draw(strategy, label=name) for name, strategy in HISTORY.items()})
+
+
+@pytest.mark.mysql
+@pytest.mark.parametrize("source", ["mysql"], indirect=True)
+@settings(max_examples=15)
+@given(data=st.data())
+def test_members_are_those_of_the_reference_on_a_server(source: Backend, data: st.DataObject) -> None:
+    check(source, **{name: data.draw(strategy, label=name) for name, strategy in HISTORY.items()})
+
+
+@pytest.mark.soak
+@pytest.mark.mysql
+@pytest.mark.parametrize("source", ["mysql"], indirect=True)
+@settings(max_examples=1_000)
+@given(data=st.data())
+def test_members_are_those_of_the_reference_at_length(source: Backend, data: st.DataObject) -> None:
+    check(source, **{name: data.draw(strategy, label=name) for name, strategy in HISTORY.items()})
+
+
+def check(
+    source: Backend, people: list[dict[str, Any]], visits: list[dict[str, Any]], trees: list[dict[str, Any]], other: Any
 ) -> None:
     people = [{**row, "id": number} for number, row in enumerate(people, start=1)]
-    fill(file, people, visits)
+    fill(source, people, visits)
     world = World(
         AS_OF,
         {
@@ -123,4 +149,4 @@ def test_members_are_those_of_the_reference(
     for tree in trees:
         expected = [str(row["id"]) for row in people if holds(tree, row, world) is True]
         asked = request(PEOPLE, tree, as_of=AS_OF.replace(tzinfo=UTC), audiences={"other": other})
-        assert keys(f"duckdb:///{file}", asked) == expected
+        assert keys(source.url, asked) == expected
