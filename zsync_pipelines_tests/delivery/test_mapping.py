@@ -16,6 +16,7 @@ def mapped(place, *pairs):
 
 def test_an_unknown_field_is_named_with_a_near_match(stage):
     place = stage()
+    place.world.people({})
     mapped(place, ("email", "emial"))
     with pytest.raises(ConfigError) as error:
         place.world.apply()
@@ -26,6 +27,7 @@ def test_an_unknown_field_is_named_with_a_near_match(stage):
 
 def test_a_sync_must_map_something_by_which_members_are_known(stage):
     place = stage(identifiers=("email", "phone"))
+    place.world.people({})
     mapped(place, ("email", "name"))
     with pytest.raises(ConfigError, match="email or phone"):
         place.world.apply()
