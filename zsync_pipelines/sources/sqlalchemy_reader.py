@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -62,7 +62,7 @@ class SQLAlchemyReader:
         """
         if not self.dialect.requires_name_normalize:
             return name
-        return cast(str, self.dialect.normalize_name(name))  # type: ignore[attr-defined]
+        return self.dialect.normalize_name(name)
 
     def _run(self, statement: Statement, **options: Any) -> sa.CursorResult[Any]:
         bound = self._bound(statement)

@@ -1,4 +1,4 @@
-"""What each driver says of a column's type, as the family that zsync makes of it. Descriptions as the drivers give them."""
+"""What each driver says of a column's type, and the family that zsync makes of it."""
 
 from __future__ import annotations
 
@@ -159,11 +159,12 @@ EXPECTED = {
     "snowflake": "id:integer x:decimal/2 f:float s:text d:date z:zoned n:naive b:boolean lower:text v:other",
     "redshift": "id:integer x:decimal/2 f:float s:text d:date z:zoned n:naive b:boolean c:text* v:other",
     "trino": "id:integer x:decimal/2 f:float s:text d:date z:zoned n:naive b:boolean c:text* v:other",
-    "clickhousedb": "id:integer x:decimal/2 f:float s:text d:date z:zoned z2:zoned b:boolean e:text* u:uuid* big:decimal/0"
-    " v:other",
+    "clickhousedb": "id:integer x:decimal/2 f:float s:text d:date z:zoned z2:zoned b:boolean e:text* u:uuid*"
+    " big:decimal/0 v:other",
     "databricks": "id:integer x:decimal/2 f:float s:text d:date z:zoned n:naive b:boolean v:other",
     "mssql": "id:integer x:decimal/2 f:float s:text d:date z:zoned n:naive b:boolean c:text* u:uuid* v:other",
-    "oracle": "id:integer x:decimal/2 any_number:decimal f:float bd:float s:text c:text* n:naive z:zoned lower:text v:other",
+    "oracle": "id:integer x:decimal/2 any_number:decimal f:float bd:float s:text c:text* n:naive z:zoned"
+    " lower:text v:other",
 }
 """Name, family (`*`: read through a cast), scale."""
 
@@ -181,6 +182,8 @@ def test_columns_are_told(backend: str) -> None:
     made.dialect, made._connection = dialect, connection  # type: ignore[assignment]
     found = made.describe(Statement("SELECT * FROM people"))
     assert " ".join(shown(name, told) for name, told in found.items()) == EXPECTED[backend]
+    quoted = [name for name in found if getattr(name, "quote", False)]
+    assert quoted == (["lower"] if "lower" in found else [])
     assert connection.asked[0] == "SELECT * FROM people\nWHERE 1 = 0"
 
 
