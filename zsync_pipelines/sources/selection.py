@@ -21,7 +21,8 @@ from zsync_pipelines.sources.aggregates import sortable
 from zsync_pipelines.sources.conditions import Condition, comparable, compile_tree
 from zsync_pipelines.sources.elements import by_code_point, inline, key_digest
 from zsync_pipelines.sources.entities import Entities
-from zsync_pipelines.sources.operands import extreme
+from zsync_pipelines.sources.literals import number
+from zsync_pipelines.sources.operands import extreme, parameter
 from zsync_pipelines.sources.relations import Field, suggest
 from zsync_pipelines.sources.types import Family
 
@@ -151,7 +152,7 @@ def first_keys(
         .where(where, entity.is_not(None))
         .group_by(entity)
         .order_by(nulls_last, best.desc() if down else best, tie)
-        .limit(limit)
+        .limit(number(limit))
         .correlate(None)
     )
 
@@ -172,9 +173,9 @@ def _in_range(group: AudienceGroup, key: Field) -> Condition:
     digest = by_code_point(key_digest(text, group.seed))
     bounds: list[Condition] = [canonical(key).is_not(None)]
     if group.low is not None:
-        bounds.append(digest >= sa.literal(group.low, sa.String()))
+        bounds.append(digest >= parameter(group.low, sa.String()))
     if group.high is not None:
-        bounds.append(digest < sa.literal(group.high, sa.String()))
+        bounds.append(digest < parameter(group.high, sa.String()))
     return sa.and_(*bounds)
 
 

@@ -10,11 +10,12 @@ import os
 import pytest
 import sqlglot
 
+from zsync_pipelines.sources.evaluate import EvaluationRequest
 from zsync_pipelines.sources.reader import MODULES
 from zsync_pipelines.sources.types import Family
-from zsync_pipelines_tests.sources.asking import request
+from zsync_pipelines_tests.sources.asking import request, request_of
 from zsync_pipelines_tests.sources.offline import Tables, dialect_of, statement
-from zsync_pipelines_tests.sources.test_golden_sql import CUSTOMERS, FOLDER, TREES
+from zsync_pipelines_tests.sources.test_golden_sql import CUSTOMERS, FOLDER, SELECTIONS, TREES
 
 TABLES: Tables = {
     "customers": {
@@ -36,14 +37,15 @@ TABLES: Tables = {
         "shop": Family.TEXT,
     },
 }
+SELECTED = ("top_spenders", "top_spenders_holdout", "others")
+NAMES = (*TREES, *(f"selection_{name}" for name in SELECTED))
 PARSERS = {name: name for name in MODULES.values()} | {"mssql": "tsql"}
 
 
-@pytest.mark.parametrize("name", TREES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("backend", MODULES)
 def test_sql_is_as_kept(backend: str, name: str) -> None:
-    tree, columns, audiences = TREES[name]
-    made = statement(dialect_of(backend), TABLES, request(CUSTOMERS, tree, columns, audiences=audiences))
+    made = statement(dialect_of(backend), TABLES, asked(name))
     path = FOLDER / MODULES[backend] / f"{name}.sql"
     text = f"{made}\n"
     if os.environ.get("ZSYNC_GOLDEN") == "write":
@@ -52,10 +54,16 @@ def test_sql_is_as_kept(backend: str, name: str) -> None:
     assert text == path.read_text()
 
 
-@pytest.mark.parametrize("name", TREES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("backend", MODULES)
 def test_sql_is_of_its_dialect(backend: str, name: str) -> None:
-    tree, columns, audiences = TREES[name]
-    made = statement(dialect_of(backend, "qmark"), TABLES, request(CUSTOMERS, tree, columns, audiences=audiences))
+    made = statement(dialect_of(backend, "qmark"), TABLES, asked(name))
     parsed = sqlglot.parse_one(made.sql, read=PARSERS[MODULES[backend]])
     assert len(list(parsed.find_all(sqlglot.exp.Placeholder))) == len(made.parameters)
+
+
+def asked(name: str) -> EvaluationRequest:
+    if name not in TREES:
+        return request_of(CUSTOMERS, name.removeprefix("selection_"), SELECTIONS, columns=("email", "spend_90d"))
+    tree, columns, audiences = TREES[name]
+    return request(CUSTOMERS, tree, columns, audiences=audiences)

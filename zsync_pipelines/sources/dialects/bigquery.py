@@ -98,4 +98,5 @@ def _digits(element: digits, sql: Sql) -> str:
 
 @written(key_digest, _NAME)
 def _key_digest(element: key_digest, sql: Sql) -> str:
-    return f"TO_HEX(MD5({sql(element.text())}))"
+    text = f"{sql(_untyped(element.seed + ':'))} || CAST({sql(only(element))} AS STRING)"
+    return f"TO_HEX(MD5({text}))"

@@ -1,4 +1,4 @@
-SELECT m.customer_id AS entity_key, CONVERT(m.email USING utf8mb4) COLLATE utf8mb4_nopad_bin AS email, r1.a1 AS spend_90d, coalesce(r1.a2, 0) AS orders_90d
+SELECT m.customer_id AS entity_key, m.email AS email, r1.a1 AS spend_90d, coalesce(r1.a2, 0) AS orders_90d
 FROM customers AS m LEFT OUTER JOIN (SELECT e.customer_id AS k, CAST(sum(e.amount) AS DECIMAL(65, 2)) AS a1, count(*) AS a2
 FROM purchases AS e
 WHERE e.customer_id IS NOT NULL AND e.purchased_at > %s AND e.purchased_at <= %s GROUP BY e.customer_id) AS r1 ON r1.k = m.customer_id

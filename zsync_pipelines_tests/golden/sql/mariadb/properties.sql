@@ -1,6 +1,6 @@
-SELECT m.customer_id AS entity_key, CONVERT(m.email USING utf8mb4) COLLATE utf8mb4_nopad_bin AS email, CONVERT(m.`Full Name` USING utf8mb4) COLLATE utf8mb4_nopad_bin AS `Full Name`
+SELECT m.customer_id AS entity_key, m.email AS email, m.`Full Name` AS `Full Name`
 FROM customers AS m
-WHERE CONVERT(m.country USING utf8mb4) COLLATE utf8mb4_nopad_bin IN (%s, %s) AND CONVERT(m.name USING utf8mb4) COLLATE utf8mb4_nopad_bin LIKE concat('%%', %s, '%%') ESCAPE '/' AND m.born NOT BETWEEN %s AND %s AND m.balance > %s AND m.signed_up > %s AND m.signed_up <= %s AND ((m.subscribed != 0) = %s OR CONVERT(m.email USING utf8mb4) COLLATE utf8mb4_nopad_bin IS NULL)
+WHERE CONVERT(m.country USING utf8mb4) COLLATE utf8mb4_nopad_bin IN (%s, %s) AND CONVERT(m.name USING utf8mb4) COLLATE utf8mb4_nopad_bin LIKE concat('%%', %s, '%%') ESCAPE '/' AND m.born NOT BETWEEN %s AND %s AND m.balance > %s AND m.signed_up > %s AND m.signed_up <= %s AND ((m.subscribed != 0) = %s OR m.email IS NULL)
 -- parameter 1: 'US'
 -- parameter 2: 'CA'
 -- parameter 3: '100/%/_'

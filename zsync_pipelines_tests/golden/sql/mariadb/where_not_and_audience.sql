@@ -6,7 +6,7 @@ FROM purchases AS e
 WHERE e.customer_id IS NOT NULL AND e.purchased_at <= %s AND CONVERT(e.shop USING utf8mb4) COLLATE utf8mb4_nopad_bin LIKE concat(%s, '%%') ESCAPE '/' GROUP BY e.customer_id) AS r2 ON r2.k = m.customer_id LEFT OUTER JOIN (SELECT e.customer_id AS k, CAST(sum(e.amount) AS DECIMAL(65, 2)) AS a1
 FROM purchases AS e
 WHERE e.customer_id IS NOT NULL AND e.purchased_at > %s AND e.purchased_at <= %s GROUP BY e.customer_id) AS r3 ON r3.k = m.customer_id LEFT OUTER JOIN (SELECT s1_ranked.k AS k, s1_ranked.v AS v
-FROM (SELECT e.customer_id AS k, CONVERT(e.shop USING utf8mb4) COLLATE utf8mb4_nopad_bin AS v, row_number() OVER (PARTITION BY e.customer_id ORDER BY e.purchased_at DESC, CASE WHEN (CONVERT(e.shop USING utf8mb4) COLLATE utf8mb4_nopad_bin IS NULL) THEN 1 ELSE 0 END, CONVERT(e.shop USING utf8mb4) COLLATE utf8mb4_nopad_bin DESC) AS n
+FROM (SELECT e.customer_id AS k, e.shop AS v, row_number() OVER (PARTITION BY e.customer_id ORDER BY e.purchased_at DESC, CASE WHEN (e.shop IS NULL) THEN 1 ELSE 0 END, CONVERT(e.shop USING utf8mb4) COLLATE utf8mb4_nopad_bin DESC) AS n
 FROM purchases AS e
 WHERE e.customer_id IS NOT NULL AND e.purchased_at <= %s) AS s1_ranked
 WHERE s1_ranked.n = 1) AS s1 ON s1.k = m.customer_id
