@@ -73,8 +73,7 @@ def fingerprint(session: Session, asked: Statement) -> tuple[int, int]:
     """Number of rows, and the sum of the hashes of all: equal for the same rows in any order."""
     rows = total = 0
     for batch in session.batches(asked):
-        frame = pl.DataFrame(batch)
-        frame.columns = [str(number) for number in range(frame.width)]
+        frame = pl.DataFrame(batch.rename_columns([str(number) for number in range(batch.num_columns)]))
         rows += frame.height
         total += int(frame.select(pl.all().cast(pl.String)).hash_rows(seed=1).sum() or 0)
     return rows, total % 2**64
