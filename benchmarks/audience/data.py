@@ -53,6 +53,7 @@ def shop(folder: Path, customers: int, events: int) -> Path:
         unfinished = path.with_suffix(".part")
         unfinished.unlink(missing_ok=True)
         with duckdb.connect(str(unfinished), config={"memory_limit": MEMORY}) as connection:
+            connection.execute("SET enable_progress_bar = false")  # it would be in the way of --json
             connection.execute(_MACROS)
             connection.execute(_CUSTOMERS.format(customers=customers))
             connection.execute(_PURCHASES.format(customers=customers, events=events, days=_DAYS))

@@ -53,6 +53,7 @@ def from_duckdb(url: str, path: Path) -> Transfer:
     with tempfile.TemporaryDirectory(prefix="zb") as folder:
         members, ours, memory = in_own_process(url, "customers", folder)
         with duckdb.connect(str(path), read_only=True, config={"memory_limit": MEMORY}) as connection:
+            connection.execute("SET enable_progress_bar = false")  # it would be in the way of --json
             started = time.perf_counter()
             connection.execute(
                 f"COPY (SELECT customer_id, {', '.join(FIELDS)} FROM customers)"
