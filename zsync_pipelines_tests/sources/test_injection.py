@@ -51,7 +51,7 @@ ATTEMPTS = {
 NUL = "x\0' OR '1'='1"
 NAMES = list(ATTEMPTS.values())
 TABLES = [name for name in NAMES if any(mark in name for mark in "\"'`];%:$\\")][::2]
-"""Names of tables, each of which costs several questions."""
+"""Names of tables and events, each of which costs several questions or a join."""
 TEXT_OPERATORS = ("equals", "contains", "starts_with", "ends_with")
 VISITS = {"visits": {"table": "visits", "foreign_key": "person", "timestamp": "day"}}
 MODEL = {"source": "shop", "table": "people", "entity_key": "id"}
@@ -176,8 +176,8 @@ def test_ids_are_refused(tmp_path: Path) -> None:
 
 def test_events_and_traits_of_such_names_are_read(shop: Backend) -> None:
     events = dict.fromkeys(NAMES, VISITS["visits"])
-    traits = {f"{name} trait": {"event": name, "aggregate": "count"} for name in NAMES}
-    visited = [event(name, "at_least", 1, where=prop("page", "equals", PLAIN)) for name in NAMES]
+    traits = {f"{name} trait": {"event": name, "aggregate": "count"} for name in TABLES}
+    visited = [event(name, "at_least", 1, where=prop("page", "equals", PLAIN)) for name in TABLES]
     asked = request(model(events=events, traits=traits), group("and", *visited), columns=list(traits))
     answer = table(shop.url, asked).sort_by("entity_key")
     assert answer.to_pylist() == [{"entity_key": key, **{f"c:{name}": 1 for name in traits}} for key in ("1", "2")]
