@@ -23,6 +23,8 @@ from zsync_pipelines.sources.relations import Field, Relation, suggest
 
 _KEY = "k"
 _RANKED = (Aggregate.FIRST, Aggregate.LAST)
+_UNORDERED = (ColumnKind.BOOLEAN, ColumnKind.TIMESTAMP)
+"""PostgreSQL has no greatest boolean. SQLite compares timestamps in a form that leaves digits out."""
 _Sharing = tuple[Any, ...]
 
 
@@ -47,14 +49,19 @@ class Rollups:
     ) -> None:
         self._events, self._relation, self._key, self._clock, self._path = events, relation, key, clock, path
         self._grouped: dict[_Sharing, _Grouped] = {}
+        self._ends: dict[_Sharing, _Ends] = {}
         self._ranked: dict[_Sharing, _Ranked] = {}
 
     def event(self, condition: EventCondition, path: str) -> Condition:
         """How often an event happened, compared with a number; entities without the event count 0."""
         rollup = self._rollup(condition.event, condition.within_days, condition.where, path)
+        least, wanted_rows = condition.operator is EventOperator.AT_LEAST, condition.value
+        if wanted_rows == (1 if least else 0):
+            # Whether there are any is known without counting them.
+            return rollup.key().is_not(None) if least else rollup.key().is_(None)
         count = _zero_for_none(rollup.column((Aggregate.COUNT, None, None), count_rows()))
-        wanted = number(condition.value)
-        if condition.operator is EventOperator.AT_LEAST:
+        wanted = number(wanted_rows)
+        if least:
             return count.value >= wanted
         return count.value <= wanted if condition.operator is EventOperator.AT_MOST else count.value == wanted
 
@@ -73,7 +80,7 @@ class Rollups:
 
     def join(self, model: sa.FromClause, key: sa.ColumnElement[Any]) -> sa.FromClause:
         """The model with every subquery that was asked for."""
-        subqueries = [rollup.subquery() for rollup in self._grouped.values()]
+        subqueries = [rollup.subquery() for rollup in (*self._grouped.values(), *self._ends.values())]
         subqueries += [ranked.subquery() for ranked in self._ranked.values()]
         for subquery in subqueries:
             model = model.outerjoin(subquery, subquery.c[_KEY] == key)
@@ -114,38 +121,69 @@ class Rollups:
         return self._grouped[sharing]
 
     def _first_or_last(self, trait: Trait, path: str) -> Field:
-        sharing = (trait.aggregate, trait.event, trait.within_days, _text(trait.where), trait.column, trait.decimals)
-        if sharing not in self._ranked:
-            rows = self.rows(trait.event, trait.within_days, trait.where, path)
-            found = input_field(trait.aggregate, rows.relation, str(trait.column), trait.decimals, path)
-            last = trait.aggregate is Aggregate.LAST
-            self._ranked[sharing] = _Ranked(f"s{len(self._ranked) + 1}", rows, found, trait.decimals, last)
-        return self._ranked[sharing].column()
+        rows = self.rows(trait.event, trait.within_days, trait.where, path)
+        found = input_field(trait.aggregate, rows.relation, str(trait.column), trait.decimals, path)
+        last = trait.aggregate is Aggregate.LAST
+        sharing: _Sharing = (last, trait.event, trait.within_days, _text(trait.where))
+        column = (trait.column, trait.decimals)
+        # Few rows, as a window keeps, are numbered sooner than they are grouped and joined: in DuckDB that took 0.7 to
+        # 0.9 times as long for 90 days of three years, and 1.5 times for all of them.
+        if trait.within_days is not None or found.type.kind in _UNORDERED:
+            ranked = _Ranked(f"s{len(self._ranked) + 1}", rows, found, trait.decimals, last)
+            return self._ranked.setdefault((*sharing, *column), ranked).column()
+        ends = self._ends.setdefault(sharing, _Ends(f"l{len(self._ends) + 1}", rows, last=last))
+        return ends.column(column, aggregate(Aggregate.MAX if last else Aggregate.MIN, found, trait.decimals))
 
 
 @dataclass(slots=True)
 class _Grouped:
-    """Rows grouped by foreign key, with the aggregates that were asked for."""
+    """Rows grouped by foreign key, with the aggregates that were asked for; only the keys if there are none."""
 
     name: str
     rows: EventRows
     columns: dict[_Sharing, Field] = field(default_factory=dict)
+
+    def key(self) -> sa.ColumnElement[Any]:
+        """The foreign key: null for an entity that has no such rows."""
+        return sa.literal_column(f"{self.name}.{_KEY}")
 
     def column(self, sharing: _Sharing, computed: Field) -> Field:
         """The aggregate as a column of the subquery; the same one for the same `sharing`."""
         self.columns.setdefault(sharing, computed)
         return _reference(self.name, f"a{list(self.columns).index(sharing) + 1}", computed)
 
-    def subquery(self) -> sa.Subquery:
+    def select(self) -> sa.Select[Any]:
         labelled = (column.value.label(f"a{number}") for number, column in enumerate(self.columns.values(), start=1))
         key = self.rows.foreign_key
-        return sa.select(key.label(_KEY), *labelled).where(self.rows.condition).group_by(key).subquery(self.name)
+        return sa.select(key.label(_KEY), *labelled).where(self.rows.condition).group_by(key)
+
+    def subquery(self) -> sa.Subquery:
+        return self.select().subquery(self.name)
+
+
+@dataclass(slots=True)
+class _Ends(_Grouped):
+    """The values of each foreign key's first or last rows: those at the least or greatest moment, found by grouping,
+    then joined. Databases group in memory what they would have to sort whole to number it, as `_Ranked` does."""
+
+    last: bool = False
+
+    def subquery(self) -> sa.Subquery:
+        rows, function = self.rows, sa.func.max if self.last else sa.func.min
+        moment = comparable(rows.timestamp)
+        ends = (
+            sa.select(rows.foreign_key.label(_KEY), function(moment).label("t"))
+            .where(rows.condition)
+            .group_by(rows.foreign_key)
+            .subquery(f"{self.name}_ends")
+        )
+        joined = rows.relation.source.join(ends, sa.and_(ends.c[_KEY] == rows.foreign_key, ends.c["t"] == moment))
+        return self.select().select_from(joined).subquery(self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class _Ranked:
-    """The value of each foreign key's first or last row. Of rows at the same moment, the first has the smallest value
-    and the last the greatest; a null gives way to any value."""
+    """As `_Ends`, for one value, by numbering the rows: of few rows, or of a type that has no greatest everywhere."""
 
     name: str
     rows: EventRows

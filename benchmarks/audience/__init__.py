@@ -1,0 +1,1 @@
+"""Audiences beside SQL and exports written by hand; see `benchmarks.audience.__main__`."""
