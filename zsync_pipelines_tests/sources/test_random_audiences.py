@@ -6,7 +6,7 @@ A few examples in CI; `make soak` runs thousands of audiences.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any
 
 from hypothesis import given, settings
@@ -18,6 +18,8 @@ from zsync_pipelines_tests.sources.reference import World, member
 from zsync_pipelines_tests.sources.test_random_trees import AS_OF, COLUMNS, PEOPLE, grouped, properties, rows
 
 TYPES = {"n": "integer", "f": "float", "s": "text", "b": "boolean", "d": "date", "t": "naive"}
+MOMENTS = [AS_OF - timedelta(days=days, milliseconds=offset) for days in (0, 1, 2) for offset in (-1, 0, 1)]
+POOLS = {**COLUMNS, "t": MOMENTS}  # SQLite compares timestamps to the millisecond
 NAMES = ("one", "two", "three")
 """Each may name those before it, so there is no circle."""
 GROUPS = ("low", "mid")
@@ -32,7 +34,7 @@ def audiences() -> st.SearchStrategy[dict[str, dict[str, Any]]]:
 def one(draw: st.DrawFn, number: int) -> dict[str, Any]:
     named = st.sampled_from([*NAMES[:number], *(f"{name}_{part}" for name in NAMES[:number] for part in GROUPS), ""])
     operator = st.sampled_from(["at_least", "exactly"])
-    conditions = properties() | st.builds(event, st.just("visits"), operator, st.integers(0, 2))
+    conditions = properties(POOLS) | st.builds(event, st.just("visits"), operator, st.integers(0, 2))
     if number:
         conditions |= st.builds(audience, named.filter(bool), st.sampled_from(["in", "not_in"]))
     made: dict[str, Any] = {"filter_tree": draw(grouped(conditions))}
@@ -60,8 +62,8 @@ def fill(db: Backend, people: list[dict[str, Any]], visits: list[dict[str, Any]]
 
 @settings(max_examples=settings().max_examples // 10)
 @given(
-    people=st.lists(rows(), min_size=1, max_size=8),
-    visits=st.lists(rows(fk=st.none() | st.integers(1, 8)), max_size=6),
+    people=st.lists(rows(POOLS), min_size=1, max_size=8),
+    visits=st.lists(rows(POOLS, fk=st.none() | st.integers(1, 8)), max_size=6),
     made=audiences(),
 )
 def test_members_are_those_of_the_reference(

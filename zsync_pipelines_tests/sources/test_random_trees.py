@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -20,21 +20,21 @@ NUMBERS = [-1, 0, 1, 2]
 FLOATS = [-1.5, 0.0, 0.1, 1.0]
 DATES = [date(2024, 3, 10) - timedelta(days=days) for days in (-1, 0, 1, 2, 3)]
 MOMENTS = [AS_OF - timedelta(days=days, microseconds=offset) for days in (0, 1, 2) for offset in (-1, 0, 1)]
-COLUMNS = {"n": NUMBERS, "f": FLOATS, "s": TEXTS, "b": [True, False], "d": DATES, "t": MOMENTS}
+COLUMNS: dict[str, list[Any]] = {"n": NUMBERS, "f": FLOATS, "s": TEXTS, "b": [True, False], "d": DATES, "t": MOMENTS}
 EQUALITY, ORDER = ["equals", "not_equals"], ["greater_than", "greater_than_or_equal", "less_than", "less_than_or_equal"]
 TEXT = [f"{no}{what}" for what in ("contains", "starts_with", "ends_with") for no in ("", "not_")]
 SINGLE = {"n": EQUALITY + ORDER, "f": EQUALITY + ORDER, "s": EQUALITY + TEXT, "b": EQUALITY, "d": EQUALITY + ORDER}
 SINGLE["t"] = SINGLE["d"]
 
 
-def rows(**fixed: Any) -> st.SearchStrategy[dict[str, Any]]:
-    values = {name: st.none() | st.sampled_from(pool) for name, pool in COLUMNS.items()}
+def rows(pools: Mapping[str, list[Any]] = COLUMNS, **fixed: Any) -> st.SearchStrategy[dict[str, Any]]:
+    values = {name: st.none() | st.sampled_from(pool) for name, pool in pools.items()}
     return st.fixed_dictionaries({**values, **fixed})
 
 
-def properties() -> st.SearchStrategy[dict[str, Any]]:
+def properties(pools: Mapping[str, list[Any]] = COLUMNS) -> st.SearchStrategy[dict[str, Any]]:
     def of(column: str) -> st.SearchStrategy[dict[str, Any]]:
-        value = st.sampled_from(COLUMNS[column])
+        value = st.sampled_from(pools[column])
         kinds = [
             st.builds(prop, st.just(column), st.sampled_from(SINGLE[column]), value),
             st.builds(prop, st.just(column), st.sampled_from(["is_null", "is_not_null"])),
