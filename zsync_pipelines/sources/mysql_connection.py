@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import ssl
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from zsync_pipelines.errors import SourceError
 
 _T = TypeVar("_T")
 _CONNECT_SECONDS = 15
+_RECEIVED_BYTES = 2**18
 _TLS_REFUSED = (1043, 2013)
 """How a server without TLS answers the wish for it: bad handshake, or by hanging up; or in words that are no TLS."""
 
@@ -68,6 +70,7 @@ class Connection:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="zsync-mysql")
         try:
             self._open = self.wait(_connect(arguments, contexts))
+            _narrow(self._open)
         except BaseException:
             self._end()
             raise
@@ -124,6 +127,12 @@ async def _fields(driver: Any, sql: str) -> list[Any]:
         return list((await statement.execute()).fields)
     finally:
         await statement.close()
+
+
+def _narrow(driver: Any) -> None:
+    """The driver keeps whatever the socket holds, unparsed; a small socket makes the server wait for the reader."""
+    connected = driver._transport.get_extra_info("socket")
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVED_BYTES)
 
 
 async def _hang_up(driver: asyncmy.Connection) -> None:
