@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import ssl
-import threading
 from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ from zsync_pipelines.errors import SourceError
 
 _T = TypeVar("_T")
 _CONNECT_SECONDS = 15
+_RECEIVED_BYTES = 2**18
 _TLS_REFUSED = (1043, 2013)
 """How a server without TLS answers the wish for it: bad handshake, or by hanging up; or in words that are no TLS."""
 
@@ -63,11 +65,12 @@ class Connection:
     def __init__(self, url: sa.URL) -> None:
         arguments, contexts = driver_arguments(url)
         self._loop = asyncio.new_event_loop()
-        # Not this thread's loop: the caller may be inside one of its own, such as a notebook's.
-        self._thread = threading.Thread(target=self._loop.run_forever, name="zsync-mysql", daemon=True)
-        self._thread.start()
+        # Not the caller's thread, which may run a loop of its own, such as a notebook's. The loop runs only while a
+        # call waits: left running, it would take in rows as fast as the server sends them.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="zsync-mysql")
         try:
             self._open = self.wait(_connect(arguments, contexts))
+            _narrow(self._open)
         except BaseException:
             self._end()
             raise
@@ -107,14 +110,13 @@ class Connection:
         self._end()
 
     def _end(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        self._thread.shutdown()
         self._loop.close()
 
     def wait(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         """The coroutine's result."""
         try:
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+            return self._thread.submit(self._loop.run_until_complete, coroutine).result()
         except asyncmy.MySQLError as error:
             raise type(error)(told(error)) from None
 
@@ -125,6 +127,12 @@ async def _fields(driver: Any, sql: str) -> list[Any]:
         return list((await statement.execute()).fields)
     finally:
         await statement.close()
+
+
+def _narrow(driver: Any) -> None:
+    """The driver keeps whatever the socket holds, unparsed; a small socket makes the server wait for the reader."""
+    connected = driver._transport.get_extra_info("socket")
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVED_BYTES)
 
 
 async def _hang_up(driver: asyncmy.Connection) -> None:
