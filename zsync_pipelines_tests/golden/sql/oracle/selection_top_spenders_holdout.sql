@@ -1,23 +1,22 @@
 WITH zsync_first_1 AS
 (SELECT m.customer_id AS k
-FROM customers m LEFT OUTER JOIN (SELECT e.customer_id AS k, CAST(sum(e.amount) AS NUMERIC(38, 2)) AS a1, count(*) AS a2
+FROM customers m LEFT OUTER JOIN (SELECT e.customer_id AS k, CAST(sum(e.amount) AS NUMERIC(38, 2)) AS a1
 FROM purchases e
 WHERE e.customer_id IS NOT NULL AND e.purchased_at > TO_TIMESTAMP(:3, 'YYYY-MM-DD"T"HH24:MI:SS.FF6') AND e.purchased_at <= TO_TIMESTAMP(:4, 'YYYY-MM-DD"T"HH24:MI:SS.FF6') GROUP BY e.customer_id) r1 ON r1.k = m.customer_id
-WHERE coalesce(r1.a2, 0) >= :5 AND CASE WHEN (m.signed_up > TO_TIMESTAMP_TZ(:6, 'YYYY-MM-DD"T"HH24:MI:SS.FF6TZH:TZM') AND m.signed_up <= TO_TIMESTAMP_TZ(:7, 'YYYY-MM-DD"T"HH24:MI:SS.FF6TZH:TZM')) THEN 1 ELSE 0 END = 0 AND m.customer_id IS NOT NULL GROUP BY m.customer_id ORDER BY CASE WHEN (max(r1.a1) IS NULL) THEN 1 ELSE 0 END, max(r1.a1) DESC, m.customer_id
- FETCH FIRST :8 ROWS ONLY)
+WHERE r1.k IS NOT NULL AND CASE WHEN (m.signed_up > TO_TIMESTAMP_TZ(:5, 'YYYY-MM-DD"T"HH24:MI:SS.FF6TZH:TZM') AND m.signed_up <= TO_TIMESTAMP_TZ(:6, 'YYYY-MM-DD"T"HH24:MI:SS.FF6TZH:TZM')) THEN 1 ELSE 0 END = 0 AND m.customer_id IS NOT NULL GROUP BY m.customer_id ORDER BY CASE WHEN (max(r1.a1) IS NULL) THEN 1 ELSE 0 END, max(r1.a1) DESC, m.customer_id
+ FETCH FIRST :7 ROWS ONLY)
  SELECT m.customer_id AS entity_key, m.email AS email, r1.a1 AS spend_90d
 FROM customers m LEFT OUTER JOIN (SELECT e.customer_id AS k, CAST(sum(e.amount) AS NUMERIC(38, 2)) AS a1
 FROM purchases e
 WHERE e.customer_id IS NOT NULL AND e.purchased_at > TO_TIMESTAMP(:1, 'YYYY-MM-DD"T"HH24:MI:SS.FF6') AND e.purchased_at <= TO_TIMESTAMP(:2, 'YYYY-MM-DD"T"HH24:MI:SS.FF6') GROUP BY e.customer_id) r1 ON r1.k = m.customer_id
 WHERE m.customer_id IN (SELECT zsync_first_1.k
-FROM zsync_first_1) AND m.customer_id IS NOT NULL AND LOWER(RAWTOHEX(STANDARD_HASH(:9 || CAST(m.customer_id AS VARCHAR2(4000)), 'MD5'))) >= :10
+FROM zsync_first_1) AND m.customer_id IS NOT NULL AND LOWER(RAWTOHEX(STANDARD_HASH(:8 || CAST(m.customer_id AS VARCHAR2(4000)), 'MD5'))) >= :9
 -- parameter 1: datetime.datetime(2023, 12, 11, 12, 0)
 -- parameter 2: datetime.datetime(2024, 3, 10, 12, 0)
 -- parameter 3: datetime.datetime(2023, 12, 11, 12, 0)
 -- parameter 4: datetime.datetime(2024, 3, 10, 12, 0)
--- parameter 5: 1
--- parameter 6: datetime.datetime(2024, 2, 25, 12, 0, tzinfo=datetime.timezone.utc)
--- parameter 7: datetime.datetime(2024, 3, 10, 12, 0, tzinfo=datetime.timezone.utc)
--- parameter 8: 500
--- parameter 9: 'spring:'
--- parameter 10: 'e6666666666666666666666666666666'
+-- parameter 5: datetime.datetime(2024, 2, 25, 12, 0, tzinfo=datetime.timezone.utc)
+-- parameter 6: datetime.datetime(2024, 3, 10, 12, 0, tzinfo=datetime.timezone.utc)
+-- parameter 7: 500
+-- parameter 8: 'spring:'
+-- parameter 9: 'e6666666666666666666666666666666'

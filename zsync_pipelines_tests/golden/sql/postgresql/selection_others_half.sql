@@ -1,27 +1,26 @@
 WITH zsync_first_1 AS
 (SELECT m.customer_id AS k
-FROM customers AS m LEFT OUTER JOIN (SELECT e.customer_id AS k, CAST(sum(e.amount) AS NUMERIC(38, 2)) AS a1, count(*) AS a2
+FROM customers AS m LEFT OUTER JOIN (SELECT e.customer_id AS k, CAST(sum(e.amount) AS NUMERIC(38, 2)) AS a1
 FROM purchases AS e
 WHERE e.customer_id IS NOT NULL AND e.purchased_at > $4::TIMESTAMP WITHOUT TIME ZONE AND e.purchased_at <= $5::TIMESTAMP WITHOUT TIME ZONE GROUP BY e.customer_id) AS r1 ON r1.k = m.customer_id
-WHERE coalesce(r1.a2, 0) >= $6::BIGINT AND CASE WHEN (m.signed_up > $7::TIMESTAMP WITH TIME ZONE AND m.signed_up <= $8::TIMESTAMP WITH TIME ZONE) THEN 1 ELSE 0 END = 0 AND m.customer_id IS NOT NULL GROUP BY m.customer_id ORDER BY CASE WHEN (max(r1.a1) IS NULL) THEN 1 ELSE 0 END, max(r1.a1) DESC, m.customer_id
- LIMIT $9::BIGINT)
+WHERE r1.k IS NOT NULL AND CASE WHEN (m.signed_up > $6::TIMESTAMP WITH TIME ZONE AND m.signed_up <= $7::TIMESTAMP WITH TIME ZONE) THEN 1 ELSE 0 END = 0 AND m.customer_id IS NOT NULL GROUP BY m.customer_id ORDER BY CASE WHEN (max(r1.a1) IS NULL) THEN 1 ELSE 0 END, max(r1.a1) DESC, m.customer_id
+ LIMIT $8::BIGINT)
  SELECT m.customer_id AS entity_key, m.email AS email, r1.a1 AS spend_90d
 FROM customers AS m LEFT OUTER JOIN (SELECT e.customer_id AS k, CAST(sum(e.amount) AS NUMERIC(38, 2)) AS a1
 FROM purchases AS e
 WHERE e.customer_id IS NOT NULL AND e.purchased_at > $1::TIMESTAMP WITHOUT TIME ZONE AND e.purchased_at <= $2::TIMESTAMP WITHOUT TIME ZONE GROUP BY e.customer_id) AS r1 ON r1.k = m.customer_id
 WHERE m.country = $3::VARCHAR AND CASE WHEN (m.customer_id IN (SELECT zsync_first_1.k
 FROM zsync_first_1)) THEN 1 ELSE 0 END = 0 AND CASE WHEN (m.customer_id IN (SELECT zsync_first_1.k
-FROM zsync_first_1) AND m.customer_id IS NOT NULL AND md5(convert_to($10::VARCHAR || CAST(m.customer_id AS TEXT), 'UTF8')) COLLATE "C" >= $11::VARCHAR) THEN 1 ELSE 0 END = 0 AND m.customer_id IS NOT NULL AND md5(convert_to($12::VARCHAR || CAST(m.customer_id AS TEXT), 'UTF8')) COLLATE "C" < $13::VARCHAR
+FROM zsync_first_1) AND m.customer_id IS NOT NULL AND md5(convert_to($9::VARCHAR || CAST(m.customer_id AS TEXT), 'UTF8')) COLLATE "C" >= $10::VARCHAR) THEN 1 ELSE 0 END = 0 AND m.customer_id IS NOT NULL AND md5(convert_to($11::VARCHAR || CAST(m.customer_id AS TEXT), 'UTF8')) COLLATE "C" < $12::VARCHAR
 -- parameter 1: datetime.datetime(2023, 12, 11, 12, 0)
 -- parameter 2: datetime.datetime(2024, 3, 10, 12, 0)
 -- parameter 3: 'US'
 -- parameter 4: datetime.datetime(2023, 12, 11, 12, 0)
 -- parameter 5: datetime.datetime(2024, 3, 10, 12, 0)
--- parameter 6: 1
--- parameter 7: datetime.datetime(2024, 2, 25, 12, 0, tzinfo=datetime.timezone.utc)
--- parameter 8: datetime.datetime(2024, 3, 10, 12, 0, tzinfo=datetime.timezone.utc)
--- parameter 9: 500
--- parameter 10: 'spring:'
--- parameter 11: 'e6666666666666666666666666666666'
--- parameter 12: 'others:'
--- parameter 13: '80000000000000000000000000000000'
+-- parameter 6: datetime.datetime(2024, 2, 25, 12, 0, tzinfo=datetime.timezone.utc)
+-- parameter 7: datetime.datetime(2024, 3, 10, 12, 0, tzinfo=datetime.timezone.utc)
+-- parameter 8: 500
+-- parameter 9: 'spring:'
+-- parameter 10: 'e6666666666666666666666666666666'
+-- parameter 11: 'others:'
+-- parameter 12: '80000000000000000000000000000000'

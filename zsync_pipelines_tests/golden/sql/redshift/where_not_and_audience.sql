@@ -1,22 +1,22 @@
-SELECT m.customer_id AS entity_key, r1.a1 AS mean_weight, s1.v AS last_shop
+SELECT m.customer_id AS entity_key, r1.a1 AS mean_weight, l1.a1 AS last_shop
 FROM customers AS m LEFT OUTER JOIN (SELECT e.customer_id AS k, round(avg(CAST(e.weight AS DOUBLE PRECISION)), 1) AS a1
 FROM purchases AS e
-WHERE e.customer_id IS NOT NULL AND e.purchased_at <= %s GROUP BY e.customer_id) AS r1 ON r1.k = m.customer_id LEFT OUTER JOIN (SELECT e.customer_id AS k, count(*) AS a1
+WHERE e.customer_id IS NOT NULL AND e.purchased_at <= %s GROUP BY e.customer_id) AS r1 ON r1.k = m.customer_id LEFT OUTER JOIN (SELECT e.customer_id AS k
 FROM purchases AS e
 WHERE e.customer_id IS NOT NULL AND e.purchased_at <= %s AND (STRPOS(LEFT(e.shop, 3), %s) > 0) GROUP BY e.customer_id) AS r2 ON r2.k = m.customer_id LEFT OUTER JOIN (SELECT e.customer_id AS k, CAST(sum(e.amount) AS NUMERIC(38, 2)) AS a1
 FROM purchases AS e
-WHERE e.customer_id IS NOT NULL AND e.purchased_at > %s AND e.purchased_at <= %s GROUP BY e.customer_id) AS r3 ON r3.k = m.customer_id LEFT OUTER JOIN (SELECT s1_ranked.k AS k, s1_ranked.v AS v
-FROM (SELECT e.customer_id AS k, e.shop AS v, row_number() OVER (PARTITION BY e.customer_id ORDER BY e.purchased_at DESC, CASE WHEN (e.shop IS NULL) THEN 1 ELSE 0 END, (e.shop || CHR(1)) DESC) AS n
+WHERE e.customer_id IS NOT NULL AND e.purchased_at > %s AND e.purchased_at <= %s GROUP BY e.customer_id) AS r3 ON r3.k = m.customer_id LEFT OUTER JOIN (SELECT e.customer_id AS k, LEFT(max((e.shop || CHR(1))), LEN(max((e.shop || CHR(1)))) - 1) AS a1
+FROM purchases AS e JOIN (SELECT e.customer_id AS k, max(e.purchased_at) AS t
 FROM purchases AS e
-WHERE e.customer_id IS NOT NULL AND e.purchased_at <= %s) AS s1_ranked
-WHERE s1_ranked.n = 1) AS s1 ON s1.k = m.customer_id
-WHERE coalesce(r2.a1, 0) < %s AND CASE WHEN (r3.a1 >= %s) THEN 1 ELSE 0 END = 1 AND CASE WHEN ((m.country || CHR(1)) = (%s || CHR(1))) THEN 1 ELSE 0 END = 0
+WHERE e.customer_id IS NOT NULL AND e.purchased_at <= %s GROUP BY e.customer_id) AS l1_ends ON l1_ends.k = e.customer_id AND l1_ends.t = e.purchased_at
+WHERE e.customer_id IS NOT NULL AND e.purchased_at <= %s GROUP BY e.customer_id) AS l1 ON l1.k = m.customer_id
+WHERE r2.k IS NULL AND CASE WHEN (r3.a1 >= %s) THEN 1 ELSE 0 END = 1 AND CASE WHEN ((m.country || CHR(1)) = (%s || CHR(1))) THEN 1 ELSE 0 END = 0
 -- parameter 1: datetime.datetime(2024, 3, 10, 12, 0)
 -- parameter 2: datetime.datetime(2024, 3, 10, 12, 0)
 -- parameter 3: 'out'
 -- parameter 4: datetime.datetime(2023, 12, 11, 12, 0)
 -- parameter 5: datetime.datetime(2024, 3, 10, 12, 0)
 -- parameter 6: datetime.datetime(2024, 3, 10, 12, 0)
--- parameter 7: 1
+-- parameter 7: datetime.datetime(2024, 3, 10, 12, 0)
 -- parameter 8: 500
 -- parameter 9: 'DE'

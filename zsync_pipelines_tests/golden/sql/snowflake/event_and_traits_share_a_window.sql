@@ -2,7 +2,6 @@ SELECT m.customer_id AS entity_key, m.email AS email, r1.a1 AS spend_90d, coales
 FROM customers AS m LEFT OUTER JOIN (SELECT e.customer_id AS k, CAST(sum(e.amount) AS NUMERIC(38, 2)) AS a1, count(*) AS a2
 FROM purchases AS e
 WHERE e.customer_id IS NOT NULL AND e.purchased_at > CAST(? AS TIMESTAMP_NTZ) AND e.purchased_at <= CAST(? AS TIMESTAMP_NTZ) GROUP BY e.customer_id) AS r1 ON r1.k = m.customer_id
-WHERE coalesce(r1.a2, 0) >= ?
+WHERE r1.k IS NOT NULL
 -- parameter 1: datetime.datetime(2023, 12, 11, 12, 0)
 -- parameter 2: datetime.datetime(2024, 3, 10, 12, 0)
--- parameter 3: 1

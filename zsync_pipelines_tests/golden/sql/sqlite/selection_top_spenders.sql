@@ -1,9 +1,9 @@
 WITH zsync_matching AS
 (SELECT m.customer_id AS c0, m.email AS c1, r1.a1 AS c2, r1.a1 AS o
-FROM customers AS m LEFT OUTER JOIN (SELECT e.customer_id AS k, round(sum(e.amount), 2) AS a1, count(*) AS a2
+FROM customers AS m LEFT OUTER JOIN (SELECT e.customer_id AS k, round(sum(e.amount), 2) AS a1
 FROM purchases AS e
 WHERE e.customer_id IS NOT NULL AND strftime('%Y-%m-%d %H:%M:%f', e.purchased_at) > ? AND strftime('%Y-%m-%d %H:%M:%f', e.purchased_at) <= ? GROUP BY e.customer_id) AS r1 ON r1.k = m.customer_id
-WHERE coalesce(r1.a2, 0) >= ? AND CASE WHEN (strftime('%Y-%m-%d %H:%M:%fZ', m.signed_up) > ? AND strftime('%Y-%m-%d %H:%M:%fZ', m.signed_up) <= ?) THEN 1 ELSE 0 END = 0),
+WHERE r1.k IS NOT NULL AND CASE WHEN (strftime('%Y-%m-%d %H:%M:%fZ', m.signed_up) > ? AND strftime('%Y-%m-%d %H:%M:%fZ', m.signed_up) <= ?) THEN 1 ELSE 0 END = 0),
 zsync_first AS
 (SELECT zsync_matching.c0 AS k
 FROM zsync_matching
@@ -15,8 +15,7 @@ WHERE zsync_matching.c0 IN (SELECT zsync_first.k
 FROM zsync_first)
 -- parameter 1: datetime.datetime(2023, 12, 11, 12, 0)
 -- parameter 2: datetime.datetime(2024, 3, 10, 12, 0)
--- parameter 3: 1
--- parameter 4: datetime.datetime(2024, 2, 25, 12, 0, tzinfo=datetime.timezone.utc)
--- parameter 5: datetime.datetime(2024, 3, 10, 12, 0, tzinfo=datetime.timezone.utc)
--- parameter 6: 500
--- parameter 7: 0
+-- parameter 3: datetime.datetime(2024, 2, 25, 12, 0, tzinfo=datetime.timezone.utc)
+-- parameter 4: datetime.datetime(2024, 3, 10, 12, 0, tzinfo=datetime.timezone.utc)
+-- parameter 5: 500
+-- parameter 6: 0
