@@ -7,7 +7,6 @@ a foreign key are never in it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,27 +14,16 @@ import sqlalchemy as sa
 from zsync_pipelines.domain.config import Aggregate, Event, Trait
 from zsync_pipelines.domain.filters import AudienceCondition, ColumnKind, EventCondition, EventOperator, FilterTree
 from zsync_pipelines.errors import ConfigError, Problem
-from zsync_pipelines.sources.aggregates import aggregate, count_rows, input_field, round_field, sortable
+from zsync_pipelines.sources.aggregates import aggregate, count_rows, input_field
 from zsync_pipelines.sources.conditions import Condition, Meaning, comparable, compile_tree, recent
 from zsync_pipelines.sources.elements import inline
+from zsync_pipelines.sources.event_rows import KEY_LABEL, Ends, EventRows, Grouped, Ranked, Sharing
 from zsync_pipelines.sources.literals import Clock, number
 from zsync_pipelines.sources.relations import Field, Relation, suggest
 
-_KEY = "k"
 _RANKED = (Aggregate.FIRST, Aggregate.LAST)
 _UNORDERED = (ColumnKind.BOOLEAN, ColumnKind.TIMESTAMP)
 """PostgreSQL has no greatest boolean. SQLite compares timestamps in a form that leaves digits out."""
-_Sharing = tuple[Any, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class EventRows:
-    """The rows of an event that count: its table, what a row must fulfil, and its two fixed columns."""
-
-    relation: Relation
-    condition: Condition
-    foreign_key: sa.ColumnElement[Any]
-    timestamp: Field
 
 
 class Rollups:
@@ -48,9 +36,9 @@ class Rollups:
         self, events: Mapping[str, Event], relation: Callable[[str], Relation], key: Field, clock: Clock, path: str
     ) -> None:
         self._events, self._relation, self._key, self._clock, self._path = events, relation, key, clock, path
-        self._grouped: dict[_Sharing, _Grouped] = {}
-        self._ends: dict[_Sharing, _Ends] = {}
-        self._ranked: dict[_Sharing, _Ranked] = {}
+        self._grouped: dict[Sharing, Grouped] = {}
+        self._ends: dict[Sharing, Ends] = {}
+        self._ranked: dict[Sharing, Ranked] = {}
 
     def event(self, condition: EventCondition, path: str) -> Condition:
         """How often an event happened, compared with a number; entities without the event count 0."""
@@ -83,7 +71,7 @@ class Rollups:
         subqueries = [rollup.subquery() for rollup in (*self._grouped.values(), *self._ends.values())]
         subqueries += [ranked.subquery() for ranked in self._ranked.values()]
         for subquery in subqueries:
-            model = model.outerjoin(subquery, subquery.c[_KEY] == key)
+            model = model.outerjoin(subquery, subquery.c[KEY_LABEL] == key)
         return model
 
     def rows(self, event: str, days: int | None, where: FilterTree | None, path: str) -> EventRows:
@@ -113,105 +101,26 @@ class Rollups:
             conditions.append(compile_tree(where, meaning, f"{path}.where"))
         return EventRows(relation, sa.and_(*conditions), relation.joinable(declared.foreign_key), timestamp)
 
-    def _rollup(self, event: str, days: int | None, where: FilterTree | None, path: str) -> _Grouped:
+    def _rollup(self, event: str, days: int | None, where: FilterTree | None, path: str) -> Grouped:
         sharing = (event, days, _text(where))
         if sharing not in self._grouped:
             rows = self.rows(event, days, where, path)
-            self._grouped[sharing] = _Grouped(f"r{len(self._grouped) + 1}", rows)
+            self._grouped[sharing] = Grouped(f"r{len(self._grouped) + 1}", rows)
         return self._grouped[sharing]
 
     def _first_or_last(self, trait: Trait, path: str) -> Field:
         rows = self.rows(trait.event, trait.within_days, trait.where, path)
         found = input_field(trait.aggregate, rows.relation, str(trait.column), trait.decimals, path)
         last = trait.aggregate is Aggregate.LAST
-        sharing: _Sharing = (last, trait.event, trait.within_days, _text(trait.where))
+        sharing: Sharing = (last, trait.event, trait.within_days, _text(trait.where))
         column = (trait.column, trait.decimals)
         # Few rows, as a window keeps, are numbered sooner than they are grouped and joined: in DuckDB that took 0.7 to
         # 0.9 times as long for 90 days of three years, and 1.5 times for all of them.
         if trait.within_days is not None or found.type.kind in _UNORDERED:
-            ranked = _Ranked(f"s{len(self._ranked) + 1}", rows, found, trait.decimals, last)
+            ranked = Ranked(f"s{len(self._ranked) + 1}", rows, found, trait.decimals, last)
             return self._ranked.setdefault((*sharing, *column), ranked).column()
-        ends = self._ends.setdefault(sharing, _Ends(f"l{len(self._ends) + 1}", rows, last=last))
+        ends = self._ends.setdefault(sharing, Ends(f"l{len(self._ends) + 1}", rows, last=last))
         return ends.column(column, aggregate(Aggregate.MAX if last else Aggregate.MIN, found, trait.decimals))
-
-
-@dataclass(slots=True)
-class _Grouped:
-    """Rows grouped by foreign key, with the aggregates that were asked for; only the keys if there are none."""
-
-    name: str
-    rows: EventRows
-    columns: dict[_Sharing, Field] = field(default_factory=dict)
-
-    def key(self) -> sa.ColumnElement[Any]:
-        """The foreign key: null for an entity that has no such rows."""
-        return sa.literal_column(f"{self.name}.{_KEY}")
-
-    def column(self, sharing: _Sharing, computed: Field) -> Field:
-        """The aggregate as a column of the subquery; the same one for the same `sharing`."""
-        self.columns.setdefault(sharing, computed)
-        return _reference(self.name, f"a{list(self.columns).index(sharing) + 1}", computed)
-
-    def select(self) -> sa.Select[Any]:
-        labelled = (column.value.label(f"a{number}") for number, column in enumerate(self.columns.values(), start=1))
-        key = self.rows.foreign_key
-        return sa.select(key.label(_KEY), *labelled).where(self.rows.condition).group_by(key)
-
-    def subquery(self) -> sa.Subquery:
-        return self.select().subquery(self.name)
-
-
-@dataclass(slots=True)
-class _Ends(_Grouped):
-    """The values of each foreign key's first or last rows: those at the least or greatest moment, found by grouping,
-    then joined. Databases group in memory what they would have to sort whole to number it, as `_Ranked` does."""
-
-    last: bool = False
-
-    def subquery(self) -> sa.Subquery:
-        rows, function = self.rows, sa.func.max if self.last else sa.func.min
-        moment = comparable(rows.timestamp)
-        ends = (
-            sa.select(rows.foreign_key.label(_KEY), function(moment).label("t"))
-            .where(rows.condition)
-            .group_by(rows.foreign_key)
-            .subquery(f"{self.name}_ends")
-        )
-        joined = rows.relation.source.join(ends, sa.and_(ends.c[_KEY] == rows.foreign_key, ends.c["t"] == moment))
-        return self.select().select_from(joined).subquery(self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ranked:
-    """As `_Ends`, for one value, by numbering the rows: of few rows, or of a type that has no greatest everywhere."""
-
-    name: str
-    rows: EventRows
-    found: Field
-    decimals: int | None
-    last: bool
-
-    def column(self) -> Field:
-        return _reference(self.name, "v", round_field(self.found, self.decimals))
-
-    def subquery(self) -> sa.Subquery:
-        order = [comparable(self.rows.timestamp), sortable(self.found)]
-        if self.last:
-            order = [column.desc() for column in order]
-        nulls_last = sa.case((self.found.value.is_(None), inline(1)), else_=inline(0))
-        rank = sa.func.row_number().over(partition_by=self.rows.foreign_key, order_by=[order[0], nulls_last, order[1]])
-        value = round_field(self.found, self.decimals).value
-        ranked = (
-            sa.select(self.rows.foreign_key.label(_KEY), value.label("v"), rank.label("n"))
-            .where(self.rows.condition)
-            .subquery(f"{self.name}_ranked")
-        )
-        return sa.select(ranked.c[_KEY], ranked.c["v"]).where(ranked.c["n"] == inline(1)).subquery(self.name)
-
-
-def _reference(subquery: str, column: str, computed: Field) -> Field:
-    """A column of a subquery that is built only once all its columns are known; both names are zsync's own."""
-    return Field(sa.literal_column(f"{subquery}.{column}"), computed.type)
 
 
 def _zero_for_none(count: Field) -> Field:

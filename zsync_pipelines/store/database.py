@@ -42,6 +42,8 @@ def open_database(url: str) -> sa.Engine:
 
 def _as_storage_error(context: sa.engine.ExceptionContext) -> None:
     """A database that went away, or does not answer, is no bug of whoever asked it."""
+    if not isinstance(context.original_exception, Exception):
+        return  # somebody stops this process: it looks like a disconnect, and is none
     gone = isinstance(context.sqlalchemy_exception, sa.exc.OperationalError | sa.exc.InterfaceError)
     if gone or context.is_disconnect:
         reason = str(context.original_exception).strip()  # SQLAlchemy's own text would repeat the parameters

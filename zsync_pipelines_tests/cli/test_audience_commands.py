@@ -73,10 +73,10 @@ def test_preview(shop: Commands) -> None:
 def test_sql(shop: Commands) -> None:
     result = shop("audience", "sql", "active", "--as-of", "2024-02-01")
     assert result.stdout.startswith("SELECT m.customer_id AS entity_key, m.email AS email\n")
-    assert "-- parameter 3: 'US'" in result.stdout
+    assert "-- parameter 2: 'US'" in result.stdout
     document = shop.json("audience", "sql", "active", "--as-of", "2024-02-01", "--columns", "")
     assert document["columns"] == []
-    assert document["parameters"] == ["2024-02-01", 1, "US", "NO"]
+    assert document["parameters"] == ["2024-02-01", "US", "NO"]
 
 
 @pytest.mark.parametrize("command", ["estimate", "preview", "sql"])

@@ -11,7 +11,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-import sqlalchemy as sa
 
 from zsync_pipelines.domain.run import RunOptions
 from zsync_pipelines.errors import ConfigError, NotFoundError, SourceError
@@ -23,7 +22,7 @@ from zsync_pipelines.service.masking import is_shown, masked
 from zsync_pipelines.service.run_sync import run_sync
 from zsync_pipelines_tests.config.examples import write
 from zsync_pipelines_tests.sources.asking import model
-from zsync_pipelines_tests.sources.backends import Backend, backend
+from zsync_pipelines_tests.sources.backends import HERE, Backend, backend
 from zsync_pipelines_tests.support.world import SYNC, World
 
 AS_OF = datetime(2024, 3, 1, tzinfo=UTC)
@@ -44,20 +43,14 @@ TRAITS = {
 }
 
 
-EVERY = [
-    "duckdb",
-    pytest.param("postgresql", marks=pytest.mark.postgres),
-    "sqlite",
-]
-on_every_database = pytest.mark.parametrize("db", EVERY, indirect=True, scope="module")
+on_every_database = pytest.mark.parametrize("db", HERE, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")
 def db(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
     """DuckDB, unless a test asks for others."""
     name = getattr(request, "param", "duckdb")
-    server = request.getfixturevalue("postgres_server") if name == "postgresql" else sa.make_url("postgresql://")
-    for source in backend(name, tmp_path_factory.mktemp("looks"), server):
+    for source in backend(name, tmp_path_factory.mktemp("looks"), request):
         columns = {"id": "integer", "email": "text", "country": "text", "born": "date", "vip": "boolean"}
         source.create("people", columns, PEOPLE)
         source.create("orders", {"person": "integer", "day": "date", "amount": "integer"}, ORDERS)

@@ -51,11 +51,15 @@ _PLAIN = re.compile("[a-z][a-z0-9_]*")
 _FORMATTED = ("postgresql", "mysql", "clickhouse")
 """Whose drivers mark parameters with %s."""
 
-KINDS = [
+HERE = [
     "duckdb",
     pytest.param("postgresql", marks=pytest.mark.postgres),
     "sqlite",
     pytest.param("mysql", marks=pytest.mark.mysql),
+]
+"""What every run of the tests has."""
+KINDS = [
+    *HERE,
     pytest.param("snowflake", marks=[pytest.mark.fakesnow, pytest.mark.soak]),
     pytest.param("clickhouse", marks=[pytest.mark.chdb, pytest.mark.soak]),
 ]

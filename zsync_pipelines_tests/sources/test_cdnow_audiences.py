@@ -8,14 +8,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from zsync_pipelines.config.yaml_catalog import load_files
 from zsync_pipelines.demo.warehouse import build_warehouse, customers, purchases
 from zsync_pipelines.domain.config import Catalog
 from zsync_pipelines.sources.evaluate import EvaluationRequest
 from zsync_pipelines_tests.sources.asking import keys
-from zsync_pipelines_tests.sources.backends import Backend, backend
+from zsync_pipelines_tests.sources.backends import HERE, Backend, backend
 from zsync_pipelines_tests.support.cdnow import AUDIENCES, CONFIG, DAYS, by_hand
 
 TABLES = {
@@ -31,11 +30,9 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture(scope="module", params=["duckdb", pytest.param("postgresql", marks=pytest.mark.postgres), "sqlite"])
-def shop(
-    request: pytest.FixtureRequest, warehouse: Path, tmp_path_factory: pytest.TempPathFactory, postgres_server: sa.URL
-) -> Iterator[str]:
-    for source in backend(request.param, tmp_path_factory.mktemp("cdnow"), postgres_server):
+@pytest.fixture(scope="module", params=HERE)
+def shop(request: pytest.FixtureRequest, warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    for source in backend(request.param, tmp_path_factory.mktemp("cdnow"), request):
         if source.name == "duckdb":
             yield f"duckdb:///{warehouse}"
         else:

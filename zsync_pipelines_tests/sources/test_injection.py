@@ -20,8 +20,18 @@ from pydantic import ValidationError
 from zsync_pipelines.config.yaml_catalog import load_files
 from zsync_pipelines.errors import ConfigError, SourceError
 from zsync_pipelines.sources.evaluate import compile_sql
-from zsync_pipelines_tests.sources.asking import EVERYBODY, event, group, keys, members, model, prop, request, table
-from zsync_pipelines_tests.sources.asking import tree as parsed
+from zsync_pipelines_tests.sources.asking import (
+    EVERYBODY,
+    event,
+    group,
+    keys,
+    made,
+    members,
+    model,
+    prop,
+    request,
+    table,
+)
 from zsync_pipelines_tests.sources.backends import Backend
 
 ATTEMPTS = {
@@ -210,7 +220,7 @@ def test_a_value_with_nul_is_refused(shop: Backend) -> None:
 def test_counts_and_windows_are_numbers(count: str) -> None:
     for faulty in ({"value": count}, {"within_days": count}):
         with pytest.raises(ValidationError):
-            parsed({**event("visits", "at_least", 1), **faulty})
+            made("asked", model(), {**event("visits", "at_least", 1), **faulty})
 
 
 @pytest.mark.parametrize(

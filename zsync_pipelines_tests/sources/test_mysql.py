@@ -16,8 +16,8 @@ import pytest
 import sqlalchemy as sa
 
 from zsync_pipelines.errors import ConfigError, SourceError
-from zsync_pipelines.sources.evaluate import check_model, evaluate
-from zsync_pipelines_tests.sources.asking import event, group, members, model, prop, request, table, values
+from zsync_pipelines.sources.evaluate import evaluate
+from zsync_pipelines_tests.sources.asking import check_model, event, group, members, model, prop, request, table, values
 from zsync_pipelines_tests.sources.backends import Backend
 
 pytestmark = [pytest.mark.mysql, pytest.mark.parametrize("db", ["mysql"], indirect=True)]

@@ -48,7 +48,8 @@ def url(db: Backend) -> Iterator[str]:
 
 
 def column_names(db: Backend) -> list[str]:
-    return [name for name in NASTY if not (db.name == "postgresql" and "%" in name)]  # the tests' driver, not ours
+    names = [name for name in NASTY if not (db.name == "postgresql" and "%" in name)]  # the tests' driver, not ours
+    return [name for name in names if not (db.name == "mysql" and name.endswith(" "))]  # which it refuses
 
 
 @pytest.mark.parametrize("text", NASTY)

@@ -40,14 +40,14 @@ ROWS = [
 
 
 @pytest.fixture(scope="module")
-def db(tmp_path_factory: pytest.TempPathFactory, postgres_server: sa.URL) -> Iterator[Backend]:
+def db(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
 
     class Reader(SQLAlchemyReader):
         database: ClassVar[Database] = replace(
             redshift.DATABASE, dialect_class="sqlalchemy.dialects.postgresql.psycopg:dialect", driver="psycopg"
         )
 
-    for made in backend("postgresql", tmp_path_factory.mktemp("general"), postgres_server):
+    for made in backend("postgresql", tmp_path_factory.mktemp("general"), request):
         made.create("people", COLUMNS, ROWS)
         made.create("visits", {"fk": "integer", "at": "zoned"}, [(1, NOON.replace(tzinfo=UTC)), (1, None), (2, None)])
         with pytest.MonkeyPatch.context() as patch:

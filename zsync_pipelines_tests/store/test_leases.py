@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from unittest import mock
+
 import pytest
 import sqlalchemy as sa
 
@@ -55,4 +58,16 @@ def test_a_database_that_goes_away_is_an_error_in_words(postgres_url: str) -> No
     engine = open_database(postgres_url)
     with engine.connect() as connection, pytest.raises(StorageError, match="the control database failed"):
         connection.execute(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    engine.dispose()
+
+
+def test_whoever_is_interrupted_in_the_database_is_interrupted(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path / 'zsync.db'}")
+    with engine.connect() as connection:
+        connection.execute(sa.text("SELECT 1"))
+        with (
+            mock.patch.object(engine.dialect, "do_execute", side_effect=KeyboardInterrupt),
+            pytest.raises(KeyboardInterrupt),
+        ):
+            connection.execute(sa.text("SELECT 2"))
     engine.dispose()
