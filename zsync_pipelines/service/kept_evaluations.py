@@ -73,7 +73,8 @@ def choose_evaluation(
         order = Order(moment_of(run), run.trigger, sync_id=run.sync_id, dagster_run_id=run.dagster_run_id)
         return Chosen(evaluate_audience(app, audience, order, pause, progress), made=True)
     tick = moment_of(run)
-    due = _due(audience, tick)
+    # A sensor's run was started by an evaluation: it reads that one, or one made since.
+    due = _due(audience, tick) if run.trigger is Trigger.SCHEDULE else None
     made, warning = (False, None) if due is None else _await(app, audience, run, due, pause, progress)
     latest = app.evaluations.latest(audience.id, max(app.clock(), tick))
     why = unusable(setup.audience, latest, audience.fingerprint, set(mapped_columns(setup)), tick)

@@ -104,6 +104,12 @@ def test_a_sync_between_two_ticks_reads_the_last_and_one_that_is_due_is_not_pass
     assert world.held() == {1: "a@x.org"}
 
 
+def test_a_run_that_an_evaluation_started_reads_that_one_and_waits_for_none(world):
+    made = world.evaluate(HOUR - timedelta(minutes=20), Trigger.MANUAL)
+    run = world.scheduled(HOUR, trigger=Trigger.SENSOR)
+    assert (run.status, run.as_of, world.waited) == (RunStatus.SUCCESS, made.as_of, 0)
+
+
 def test_a_due_evaluation_that_failed_is_replaced_by_the_last_good_one_with_a_warning(world, caplog):
     world.evaluate(HOUR)
     source = world.source.read_bytes()
