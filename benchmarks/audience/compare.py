@@ -58,7 +58,7 @@ def compare(url: str, question: Question, repeats: int) -> Compared:
 def statement(session: Session, question: Question) -> Statement:
     """What zsync runs for the question."""
     compiler = ModelCompiler(MODEL, AS_OF, question.others(), session.relation)
-    return render(compiler.compile(question.parsed(), question.columns).select, session.dialect)
+    return render(compiler.compile(question.asked(), question.columns).select, session.dialect)
 
 
 def seconds(session: Session, asked: Statement) -> float:

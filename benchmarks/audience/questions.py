@@ -7,13 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from zsync_pipelines.domain.config import Audience, Model
-from zsync_pipelines.domain.filters import FilterTree
 
 AS_OF = datetime(2024, 3, 10, 12, 0, tzinfo=UTC)
-_TREE: TypeAdapter[FilterTree] = TypeAdapter(FilterTree)
 
 
 @dataclass(frozen=True)
@@ -26,14 +22,15 @@ class Question:
     columns: tuple[str, ...] = ()
     audiences: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def parsed(self) -> FilterTree:
-        return _TREE.validate_python(self.tree)
+    def asked(self) -> Audience:
+        return _audience("asked", self.tree)
 
     def others(self) -> dict[str, Audience]:
-        return {
-            name: Audience.model_validate({"id": name, "model": MODEL.id, "filter_tree": tree})
-            for name, tree in self.audiences.items()
-        }
+        return {name: _audience(name, tree) for name, tree in self.audiences.items()}
+
+
+def _audience(name: str, tree: Mapping[str, Any]) -> Audience:
+    return Audience.model_validate({"id": name, "model": MODEL.id, "filter_tree": tree})
 
 
 def _property(column: str, operator: str, value: Any = None) -> dict[str, Any]:

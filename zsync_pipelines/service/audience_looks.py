@@ -163,13 +163,15 @@ def _mapped(found: FoundAudience) -> list[str]:
 
 
 def _tested(found: FoundAudience) -> list[str]:
-    """Columns that the filter tree tests, but for those that it asks for nulls only: they may be of any type, also of
-    one that cannot leave the source."""
-    return [
+    """Columns that the filter tree tests, and the one that the audience is ordered by; but for those that it asks for
+    nulls only: they may be of any type, also of one that cannot leave the source."""
+    order = found.audience.order_by
+    tested = [
         condition.column
         for condition in conditions(found.audience.filter_tree)
         if isinstance(condition, PropertyCondition) and condition.operator not in _OF_ANY_TYPE
     ]
+    return tested if order is None else [*tested, order.column]
 
 
 def _keys(rows: pa.Table, key_type: KeyType) -> tuple[int | str | None, ...]:
