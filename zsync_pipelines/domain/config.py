@@ -7,9 +7,8 @@ stay as written (see `zsync_pipelines.config.environment`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
-from functools import cached_property
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -22,13 +21,13 @@ from pydantic import (
     model_validator,
 )
 
-from zsync_pipelines.domain.filters import AudienceCondition, FilterTree, conditions
+from zsync_pipelines.domain.filters import FilterTree
 from zsync_pipelines.domain.schedule import check_age, check_schedule, check_timezone
-from zsync_pipelines.domain.selection import Order, Split, digest_ranges, split_faults
+from zsync_pipelines.domain.selection import Order, Split, group_id, split_faults
 
 ID_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 ObjectId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
-_LONGEST_ID, _LONGEST_TITLE = 63, 130
+_LONGEST_ID = 63
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Column = Annotated[str, StringConstraints(min_length=1)]
 Schedule = Annotated[str, AfterValidator(check_schedule)]
@@ -181,62 +180,6 @@ class Audience(_Object):
         return self
 
 
-_INHERITED = (
-    "model_id",
-    "evaluation_schedule",
-    "timezone",
-    "max_age",
-    "alerts",
-    "max_size_change_percent",
-    "max_size_change_rows",
-)
-"""What a group has from its audience."""
-
-
-class AudienceGroup(Audience):
-    """One group of an audience's split, as an audience: the members of `base_id` whose digest is in a range.
-
-    It is derived from its audience and never stored. The digest is that of `domain.selection`, with `seed`; the range
-    goes from `low` (included) to `high` (excluded), None where it is open. `filter_tree` asks for membership of the
-    base.
-    """
-
-    base_id: str
-    seed: str
-    low: str | None
-    high: str | None
-
-
-def group_id(audience: str, group: str) -> str:
-    """The id under which a group of an audience's split is an audience."""
-    return f"{audience}_{group}"
-
-
-def stored_key(audience: Audience) -> tuple[Kind, str]:
-    """The stored object that an audience is, or that it is a group of."""
-    return Kind.AUDIENCE, audience.base_id if isinstance(audience, AudienceGroup) else audience.id
-
-
-def groups_of(audience: Audience) -> Iterator[AudienceGroup]:
-    """The audiences that an audience's split makes, in its order."""
-    inherited = {name: getattr(audience, name) for name in _INHERITED}
-    for group, (low, high) in zip(audience.split, digest_ranges(audience.split), strict=True):
-        about = f"{group.percent:.10g} percent of audience '{audience.id}'"
-        yield AudienceGroup.model_validate(
-            {
-                **inherited,
-                "id": group_id(audience.id, group.name),
-                "name": audience.name and f"{audience.name[:_LONGEST_TITLE]} ({group.name})",
-                "description": about if audience.description is None else f"{about}: {audience.description}",
-                "filter_tree": AudienceCondition(condition_type="audience", operator="in", audience=audience.id),
-                "base_id": audience.id,
-                "seed": group.seed or audience.id,
-                "low": low,
-                "high": high,
-            }
-        )
-
-
 class Destination(_Object):
     """Where members go: a connector's type and its settings, which that connector validates."""
 
@@ -308,81 +251,3 @@ class Sync(_Object):
         if faults:
             raise ValueError("\n".join(faults))
         return self
-
-
-ConfigObject = Source | Model | Audience | Destination | Sync
-TYPES: dict[Kind, type[Source] | type[Model] | type[Audience] | type[Destination] | type[Sync]] = {
-    Kind.SOURCE: Source,
-    Kind.MODEL: Model,
-    Kind.AUDIENCE: Audience,
-    Kind.DESTINATION: Destination,
-    Kind.SYNC: Sync,
-}
-
-
-def kind_of(value: ConfigObject) -> Kind:
-    """The kind of a configuration object."""
-    return next(kind for kind, cls in TYPES.items() if isinstance(value, cls))
-
-
-ObjectKey = tuple[Kind, str]
-
-
-def stored_references_of(value: ConfigObject, groups: Mapping[str, str]) -> Iterator[ObjectKey]:
-    """As `references_of`, with the audience itself for a group of its split; `groups` maps their ids."""
-    for kind, object_id in references_of(value):
-        yield kind, groups.get(object_id, object_id) if kind is Kind.AUDIENCE else object_id
-
-
-def bases_of_groups(audiences: Mapping[str, Audience]) -> dict[str, str]:
-    """For the id of each group of these audiences, the audience that it is a group of. An audience's own id wins."""
-    groups = {
-        group_id(audience.id, part.name): audience.id for audience in audiences.values() for part in audience.split
-    }
-    return {name: base for name, base in groups.items() if name not in audiences}
-
-
-def references_of(value: ConfigObject) -> Iterator[ObjectKey]:
-    """The objects that a configuration object names; an audience's id may be that of a group (`AudienceGroup`)."""
-    if isinstance(value, Model):
-        yield Kind.SOURCE, value.source_id
-    elif isinstance(value, Audience):
-        yield Kind.MODEL, value.model_id
-        for condition in conditions(value.filter_tree):
-            if isinstance(condition, AudienceCondition):
-                yield Kind.AUDIENCE, condition.audience
-        for excluded in value.exclude:
-            yield Kind.AUDIENCE, excluded
-    elif isinstance(value, Sync):
-        yield Kind.AUDIENCE, value.audience_id
-        yield Kind.DESTINATION, value.destination_id
-
-
-class Catalog(BaseModel):
-    """A whole configuration: every object by id, references not yet checked (`config.references` does)."""
-
-    model_config = ConfigDict(frozen=True)
-
-    sources: Mapping[str, Source] = Field(default_factory=dict)
-    models: Mapping[str, Model] = Field(default_factory=dict)
-    audiences: Mapping[str, Audience] = Field(default_factory=dict)
-    destinations: Mapping[str, Destination] = Field(default_factory=dict)
-    syncs: Mapping[str, Sync] = Field(default_factory=dict)
-
-    @classmethod
-    def of(cls, objects: Mapping[ObjectKey, ConfigObject]) -> Self:
-        """A catalog of these objects."""
-        return cls.model_validate(
-            {kind.value: {key[1]: value for key, value in objects.items() if key[0] is kind} for kind in Kind}
-        )
-
-    @cached_property
-    def every_audience(self) -> Mapping[str, Audience]:
-        """All that can be named where an audience can: those stored, and the groups of their splits."""
-        groups = {group.id: group for audience in self.audiences.values() for group in groups_of(audience)}
-        return {**groups, **self.audiences}
-
-    def of_kind(self, kind: Kind) -> Mapping[str, ConfigObject]:
-        """The stored objects of one kind by id."""
-        objects: Mapping[str, ConfigObject] = getattr(self, kind.value)
-        return objects

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from zsync_pipelines.domain.config import Audience, Catalog, Kind, references_of
+from zsync_pipelines.domain.catalog import Catalog, references_of
+from zsync_pipelines.domain.config import Audience, Kind
 from zsync_pipelines.domain.keys import KeyType
 from zsync_pipelines.domain.run import Trigger, utc_text
 from zsync_pipelines.domain.schedule import age

@@ -103,3 +103,8 @@ def split_faults(audience: str, groups: Sequence[SplitGroup]) -> Iterator[str]:
 def _cut(percent: Fraction) -> str | None:
     """The digest that lies at a percent of all; None at both ends."""
     return f"{int(percent * _DIGESTS / _WHOLE):032x}" if 0 < percent < _WHOLE else None
+
+
+def group_id(audience: str, group: str) -> str:
+    """The id under which a group of an audience's split is an audience."""
+    return f"{audience}_{group}"

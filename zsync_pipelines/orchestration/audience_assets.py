@@ -5,7 +5,8 @@ from typing import Any
 
 import dagster as dg
 
-from zsync_pipelines.domain.config import Audience, stored_key
+from zsync_pipelines.domain.audience_groups import stored_key
+from zsync_pipelines.domain.config import Audience
 from zsync_pipelines.domain.evaluation import AudienceEvaluation
 from zsync_pipelines.domain.run import RunOptions, Trigger
 from zsync_pipelines.domain.schedule import cron_of

@@ -7,7 +7,9 @@ import warnings
 
 import dagster as dg
 
-from zsync_pipelines.domain.config import Audience, AudienceGroup, Catalog, Kind, Sync
+from zsync_pipelines.domain.audience_groups import AudienceGroup
+from zsync_pipelines.domain.catalog import Catalog
+from zsync_pipelines.domain.config import Audience, Kind, Sync
 from zsync_pipelines.errors import ZsyncError
 from zsync_pipelines.orchestration.audience_assets import AUDIENCE_TAG, GROUP, audience_definitions, audience_key
 from zsync_pipelines.orchestration.dead_runs import dead_run_definitions

@@ -11,7 +11,7 @@ from zsync_pipelines.domain.delivery import Op
 from zsync_pipelines.domain.evaluation import AudienceEvaluation, SizeChange
 from zsync_pipelines.domain.run import SyncRun
 from zsync_pipelines.service.refs import MembershipRef, PlanRef
-from zsync_pipelines.store.runs import RejectedRow
+from zsync_pipelines.store.refusals import RejectedRow
 
 _SHOWN_ROWS = 50
 

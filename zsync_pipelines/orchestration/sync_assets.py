@@ -143,7 +143,7 @@ def _delivered(app: Zsync, run: SyncRun, key: dg.AssetKey) -> dg.MaterializeResu
         metadata={"zsync/status": run.status.value},
     )
     return dg.MaterializeResult(
-        value=None, metadata=metadata.of_run(run, app.runs.rejections(run.id, limit=50)), check_results=[complete]
+        value=None, metadata=metadata.of_run(run, app.refusals.sample(run.id, limit=50)), check_results=[complete]
     )
 
 

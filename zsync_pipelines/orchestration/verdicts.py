@@ -35,7 +35,7 @@ def verdict_definitions(app: Zsync) -> dg.Definitions:
         for run_id in waiting if judged else []:
             run = app.runs.get(run_id)
             if run is not None:
-                facts = metadata.of_run(run, app.runs.rejections(run_id, limit=50))
+                facts = metadata.of_run(run, app.refusals.sample(run_id, limit=50))
                 context.log_event(dg.AssetObservation(asset_key=dg.AssetKey([sync_id, DELIVERY]), metadata=facts))
 
     @dg.job(name=SETTLE_JOB, description="Settles what asynchronous destinations have judged since. Sends nothing.")

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from zsync_pipelines.domain.alerts import MOVING, TEST, Alert, state_of
-from zsync_pipelines.domain.config import Audience, Kind, Sync, kind_of
+from zsync_pipelines.domain.catalog import kind_of
+from zsync_pipelines.domain.config import Audience, Kind, Sync
 from zsync_pipelines.domain.destination import CheckStatus, CheckStep
 from zsync_pipelines.errors import ConfigError
 from zsync_pipelines.service.alert_sending import try_to_send

@@ -14,7 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from zsync_pipelines.config.environment import references, resolve
-from zsync_pipelines.domain.config import Audience, Catalog, Sync, kind_of
+from zsync_pipelines.domain.catalog import Catalog, kind_of
+from zsync_pipelines.domain.config import Audience, Sync
 from zsync_pipelines.domain.run import utc_text
 from zsync_pipelines.errors import ConfigError, Problem
 from zsync_pipelines.service import apprise_services

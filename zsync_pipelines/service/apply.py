@@ -7,17 +7,9 @@ from pathlib import Path
 
 from zsync_pipelines.config.references import check_references, find_warnings
 from zsync_pipelines.config.yaml_catalog import LoadedFiles, load_files
-from zsync_pipelines.domain.config import (
-    Catalog,
-    ConfigObject,
-    Kind,
-    ManagedBy,
-    ObjectKey,
-    SyncStatus,
-    bases_of_groups,
-    kind_of,
-    stored_references_of,
-)
+from zsync_pipelines.domain.audience_groups import bases_of_groups
+from zsync_pipelines.domain.catalog import Catalog, ConfigObject, ObjectKey, kind_of, stored_references_of
+from zsync_pipelines.domain.config import Kind, ManagedBy, SyncStatus
 from zsync_pipelines.errors import ConfigError, Problem
 from zsync_pipelines.service.alert_targets import check_alert_targets
 from zsync_pipelines.service.apply_report import ApplyReport, shown

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zsync_pipelines.domain.config import ObjectKey
+from zsync_pipelines.domain.catalog import ObjectKey
 from zsync_pipelines.errors import Problem
 
 

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from zsync_pipelines.config.environment import resolve
 from zsync_pipelines.config.wording import unknown
-from zsync_pipelines.domain.config import Audience, Kind, Model, stored_key
+from zsync_pipelines.domain.audience_groups import stored_key
+from zsync_pipelines.domain.config import Audience, Kind, Model
 from zsync_pipelines.domain.evaluation import definition_fingerprint, wanted_columns
 from zsync_pipelines.errors import ConfigError, NotFoundError
 from zsync_pipelines.service.bootstrap import Zsync

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from zsync_pipelines.config.environment import resolve
-from zsync_pipelines.domain.config import Audience, Kind, ManagedBy, Model, Sync, stored_key
+from zsync_pipelines.domain.audience_groups import stored_key
+from zsync_pipelines.domain.config import Audience, Kind, ManagedBy, Model, Sync
 from zsync_pipelines.domain.evaluation import AudienceEvaluation
 from zsync_pipelines.domain.run import SyncRun, utc_text
 from zsync_pipelines.service.audience_setup import require_audience

@@ -16,6 +16,7 @@ from zsync_pipelines.store.catalog import CatalogStore
 from zsync_pipelines.store.database import open_database
 from zsync_pipelines.store.evaluations import EvaluationStore
 from zsync_pipelines.store.ledger import Ledger
+from zsync_pipelines.store.refusals import RefusalStore
 from zsync_pipelines.store.runs import RunStore
 from zsync_pipelines.store.snapshots import SnapshotStore
 from zsync_pipelines.store.storage import Storage
@@ -40,6 +41,7 @@ class Zsync:
     database: sa.Engine
     catalog: CatalogStore
     runs: RunStore
+    refusals: RefusalStore
     ledger: Ledger
     snapshots: SnapshotStore
     storage: Storage
@@ -62,6 +64,7 @@ def open_zsync(env: Mapping[str, str] | None = None) -> Zsync:
         database=database,
         catalog=CatalogStore(database),
         runs=RunStore(database),
+        refusals=RefusalStore(database),
         ledger=Ledger(database),
         snapshots=SnapshotStore(database),
         storage=Storage(settings.storage_url),

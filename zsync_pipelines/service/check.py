@@ -8,7 +8,8 @@ from typing import Any
 
 from zsync_pipelines.config.environment import resolve, resolve_known
 from zsync_pipelines.destinations.registry import connector, parse_settings
-from zsync_pipelines.domain.config import Catalog, Destination, Kind, Sync
+from zsync_pipelines.domain.catalog import Catalog
+from zsync_pipelines.domain.config import Destination, Kind, Sync
 from zsync_pipelines.domain.destination import CheckStatus, CheckStep
 from zsync_pipelines.errors import ConfigError, ZsyncError
 from zsync_pipelines.service.bootstrap import Zsync

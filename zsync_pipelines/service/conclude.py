@@ -154,7 +154,7 @@ def _commit(
         for receipt in (verdicts or {}).values():
             app.ledger.settle_in(connection, run.id, receipt, at)
         app.runs.update(connection, run, awaits_verdict=awaits_verdict, **({"refused_path": path} if path else {}))
-        app.runs.insert_rejections(connection, refused.sample)
+        app.refusals.record(connection, refused.sample)
         if manifest is not None:
             app.snapshots.flip(connection, manifest, at)
         if verdicts is None and holder.id == run.id:

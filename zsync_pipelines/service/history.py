@@ -16,7 +16,7 @@ from zsync_pipelines.service.holding import running
 from zsync_pipelines.service.manage import find_sync
 from zsync_pipelines.service.refusals import rows_of
 from zsync_pipelines.store.frames import FrameFile
-from zsync_pipelines.store.runs import RejectedRow
+from zsync_pipelines.store.refusals import RejectedRow
 
 _ROWS_AT_A_TIME = 100_000
 
@@ -47,7 +47,7 @@ def list_rejections(app: Zsync, sync_id: str, run_id: str | None = None) -> Iter
         run = app.runs.get(run_id)
         if run is None or run.sync_id != sync_id:
             raise NotFoundError(f"sync '{sync_id}' has no run '{run_id}'; `zsync runs {sync_id}` lists them")
-        path = app.runs.refused_path(run_id)
+        path = app.refusals.path(run_id)
         return _refused(app, sync_id, path, pl.col(RUN_ID) == run_id)
     list_runs(app, sync_id, limit=1)
     current = app.snapshots.current(sync_id)
@@ -68,7 +68,7 @@ def _refused(app: Zsync, sync_id: str, path: str | None, wanted: pl.Expr) -> Ite
 def patience_of(app: Zsync, sync_id: str) -> Patience:
     """How long rows are tried, as the sync is configured now; a deleted sync tries nothing any more."""
     sync = app.catalog.load().catalog.syncs.get(sync_id)
-    return Patience(sync.max_attempts if sync else 1, app.clock(), app.runs.refusals_freed_at(sync_id))
+    return Patience(sync.max_attempts if sync else 1, app.clock(), app.refusals.freed_at(sync_id))
 
 
 def request_cancel(app: Zsync, sync_id: str) -> SyncRun | None:
@@ -86,5 +86,5 @@ def free_parked(app: Zsync, sync_id: str) -> int:
     find_sync(app, sync_id)
     freed = sum(refused.parked for refused in list_rejections(app, sync_id))
     if freed:
-        app.runs.free_refusals(sync_id, app.clock())
+        app.refusals.free(sync_id, app.clock())
     return freed

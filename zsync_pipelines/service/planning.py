@@ -164,7 +164,7 @@ def sync_shape(setup: SyncSetup, membership: MembershipRef, schema: pa.Schema) -
 
 def _patience(app: Zsync, setup: SyncSetup, options: RunOptions) -> Patience:
     now = app.clock()
-    freed = now if options.full_resync else app.runs.refusals_freed_at(setup.sync.id)
+    freed = now if options.full_resync else app.refusals.freed_at(setup.sync.id)
     return Patience(setup.sync.max_attempts, now, freed)
 
 

@@ -36,7 +36,7 @@ from zsync_pipelines.service.outcomes import PartOutcomes, is_refused
 from zsync_pipelines.service.refs import PlanRef
 from zsync_pipelines.service.snapshots import hash_ranges
 from zsync_pipelines.store.frames import FrameFile, frame_writer
-from zsync_pipelines.store.runs import RejectedRow
+from zsync_pipelines.store.refusals import RejectedRow
 from zsync_pipelines.store.snapshots import FrameEntry, SnapshotManifest
 from zsync_pipelines.store.storage import Storage
 
@@ -86,7 +86,7 @@ def write_refusals(
 ) -> RunRefusals:
     """Write the refusals as of the version `following`. `judging`: `outcomes` are later verdicts of a committed run, so
     that all that stood before goes on standing."""
-    patience = Patience(1, at, app.runs.refusals_freed_at(sync_id))
+    patience = Patience(1, at, app.refusals.freed_at(sync_id))
     if standing_entry is None and not any(part.count(Outcome.REJECTED) for part in outcomes):
         return RunRefusals(None, [])
     path = f"{refusals_folder(sync_id)}/{following.version:08d}-{plan.run_id}.parquet"

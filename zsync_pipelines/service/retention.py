@@ -20,7 +20,7 @@ def forget_old_deliveries(app: Zsync, sync_id: str) -> None:
     app.runs.forget_details(app.runs.with_details(sync_id, before))
     current = app.snapshots.current(sync_id)
     standing = {current.refused.path} if current and current.refused else set()
-    needed = standing | app.runs.refused_paths(sync_id)
+    needed = standing | app.refusals.paths(sync_id)
     for path in app.storage.files(refusals_folder(sync_id)):
         if path not in needed:
             app.storage.delete(path)

@@ -10,7 +10,8 @@ from zsync_pipelines.config.environment import resolve_known, unresolved
 from zsync_pipelines.config.wording import unknown
 from zsync_pipelines.destinations.registry import connector, parse_settings
 from zsync_pipelines.domain.capabilities import Capabilities
-from zsync_pipelines.domain.config import Catalog, Destination, Sync
+from zsync_pipelines.domain.catalog import Catalog
+from zsync_pipelines.domain.config import Destination, Sync
 from zsync_pipelines.errors import ConfigError, Problem
 
 Target = Mapping[str, str]

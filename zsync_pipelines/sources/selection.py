@@ -12,7 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from zsync_pipelines.domain.config import Audience, AudienceGroup
+from zsync_pipelines.domain.audience_groups import AudienceGroup
+from zsync_pipelines.domain.config import Audience
 from zsync_pipelines.domain.filters import AudienceCondition, ColumnKind
 from zsync_pipelines.domain.keys import KeyType
 from zsync_pipelines.domain.selection import Direction, OrderBy

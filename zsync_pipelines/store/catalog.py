@@ -16,20 +16,9 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 from sqlalchemy.dialects import postgresql, sqlite
 
-from zsync_pipelines.domain.config import (
-    TYPES,
-    Audience,
-    Catalog,
-    ConfigObject,
-    Kind,
-    ManagedBy,
-    ObjectKey,
-    Sync,
-    SyncStatus,
-    bases_of_groups,
-    kind_of,
-    stored_references_of,
-)
+from zsync_pipelines.domain.audience_groups import bases_of_groups
+from zsync_pipelines.domain.catalog import TYPES, Catalog, ConfigObject, ObjectKey, kind_of, stored_references_of
+from zsync_pipelines.domain.config import Audience, Kind, ManagedBy, Sync, SyncStatus
 from zsync_pipelines.store.alerts import forget_sync
 from zsync_pipelines.store.database import writing
 from zsync_pipelines.store.tables import objects, sync_state

@@ -1,40 +1,19 @@
-"""Run history: one row per sync run, and the rows that its destination refused."""
+"""Run history: one row per sync run."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from zsync_pipelines.domain.delivery import Op
-from zsync_pipelines.domain.run import Counts, RunOptions, RunStatus, SyncRun, Trigger, utc_text
+from zsync_pipelines.domain.run import Counts, RunOptions, RunStatus, SyncRun, Trigger
 from zsync_pipelines.store.database import writing
-from zsync_pipelines.store.tables import batches, rejections, sync_runs, sync_state
+from zsync_pipelines.store.tables import batches, rejections, sync_runs
 
 _CHUNK = 500
-
-
-@dataclass(frozen=True, slots=True)
-class RejectedRow:
-    """One row that the destination refused. `run_id`: the run that tried it last; `attempts`: how often the very same
-    payload was refused."""
-
-    sync_id: str
-    run_id: str
-    entity_key: str
-    op: Op
-    reason: str
-    attempts: int
-    first_at: datetime
-    last_at: datetime
-
-    def to_json(self) -> dict[str, Any]:
-        """As users see it."""
-        return {**asdict(self), "first_at": utc_text(self.first_at), "last_at": utc_text(self.last_at)}
 
 
 class RunStore:
@@ -111,13 +90,6 @@ class RunStore:
         with self._engine.connect() as connection:
             return sorted(connection.execute(query).scalars())
 
-    def refused_path(self, run_id: str) -> str | None:
-        """Where the rows are that the destination refused in a run; None if there are none."""
-        with self._engine.connect() as connection:
-            query = sa.select(sync_runs.c.refused_path).where(sync_runs.c.id == run_id)
-            found: str | None = connection.execute(query).scalar_one_or_none()
-            return found
-
     def last_runs(self) -> Mapping[str, SyncRun]:
         """The newest run of each sync that has one."""
         return self._newest_of_each(sa.true())
@@ -160,37 +132,6 @@ class RunStore:
             query = sa.select(sync_runs.c.cancel_requested_at).where(sync_runs.c.id == run_id)
             return connection.execute(query).scalar_one_or_none() is not None
 
-    def insert_rejections(self, connection: sa.Connection, rows: Iterable[RejectedRow]) -> None:
-        """Record a sample of the refused rows; all of them are in the run's file. Of an entity whose several
-        identities were refused alike, one is enough."""
-        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        values = [asdict(row) for row in rows]
-        for start in range(0, len(values), _CHUNK):
-            connection.execute(insert(rejections).on_conflict_do_nothing(), values[start : start + _CHUNK])
-
-    def rejections(self, run_id: str, limit: int | None = None) -> list[RejectedRow]:
-        """The sample of a run's refused rows, by key."""
-        query = sa.select(rejections).where(rejections.c.run_id == run_id).order_by(rejections.c.entity_key)
-        return self._rejected(query.limit(limit))
-
-    def _rejected(self, query: sa.Select[Any]) -> list[RejectedRow]:
-        with self._engine.connect() as connection:
-            return [RejectedRow(**{**row, "op": Op(row["op"])}) for row in connection.execute(query).mappings()]
-
-    def refusals_freed_at(self, sync_id: str) -> datetime | None:
-        """Until when refusals of a sync count no more; None where all count."""
-        query = sa.select(sync_state.c.refusals_freed_at).where(sync_state.c.sync_id == sync_id)
-        with self._engine.connect() as connection:
-            found: datetime | None = connection.execute(query).scalar_one_or_none()
-            return found
-
-    def free_refusals(self, sync_id: str, at: datetime) -> None:
-        """Have the refusals of a sync until `at` count no more."""
-        with writing(self._engine) as connection:
-            connection.execute(
-                sa.update(sync_state).where(sync_state.c.sync_id == sync_id).values(refusals_freed_at=at)
-            )
-
     def with_details(self, sync_id: str, before: datetime) -> list[str]:
         """Runs of a sync that ended before a moment and whose batches or refusals are still kept. Not those that still
         wait for something."""
@@ -215,14 +156,6 @@ class RunStore:
                 connection.execute(sa.delete(batches).where(batches.c.run_id.in_(some)))
                 connection.execute(sa.delete(rejections).where(rejections.c.run_id.in_(some)))
                 connection.execute(sa.update(sync_runs).where(sync_runs.c.id.in_(some)).values(refused_path=None))
-
-    def refused_paths(self, sync_id: str) -> set[str]:
-        """The files with refusals of all runs of a sync."""
-        query = sa.select(sync_runs.c.refused_path).where(
-            sync_runs.c.sync_id == sync_id, sync_runs.c.refused_path.is_not(None)
-        )
-        with self._engine.connect() as connection:
-            return set(connection.execute(query).scalars())
 
     def _first(self, *conditions: sa.ColumnElement[bool]) -> SyncRun | None:
         query = sa.select(sync_runs).where(*conditions).order_by(sync_runs.c.number.desc()).limit(1)

@@ -9,7 +9,7 @@ from typing import Any
 from zsync_pipelines.domain.delivery import Op
 from zsync_pipelines.domain.run import RunStatus
 from zsync_pipelines.service.history import Refused
-from zsync_pipelines.store.runs import RejectedRow
+from zsync_pipelines.store.refusals import RejectedRow
 from zsync_pipelines_tests.cli.faces import RUN, Commands
 
 WHEN = datetime(2024, 5, 1, tzinfo=UTC)

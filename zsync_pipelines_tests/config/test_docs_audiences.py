@@ -7,7 +7,7 @@ from pathlib import Path
 
 from zsync_pipelines.config.references import check_references, find_warnings
 from zsync_pipelines.config.yaml_catalog import load_files
-from zsync_pipelines.domain.config import Catalog
+from zsync_pipelines.domain.catalog import Catalog
 from zsync_pipelines_tests.config.examples import write
 from zsync_pipelines_tests.config.test_references import NOW
 

@@ -10,7 +10,8 @@ from pydantic import AliasChoices, BaseModel
 
 from zsync_pipelines.config.references import check_references
 from zsync_pipelines.config.yaml_catalog import load_files
-from zsync_pipelines.domain.config import TYPES, Aggregate, Catalog, Event, FieldMapping, Guard, Kind, Trait
+from zsync_pipelines.domain.catalog import TYPES, Catalog
+from zsync_pipelines.domain.config import Aggregate, Event, FieldMapping, Guard, Kind, Trait
 from zsync_pipelines.domain.schedule import WORDS
 from zsync_pipelines_tests.config.examples import write
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from zsync_pipelines.config import faults
 from zsync_pipelines.config.faults import problems_of
-from zsync_pipelines.domain.config import TYPES, Audience, Kind, Model, Sync
+from zsync_pipelines.domain.catalog import TYPES
+from zsync_pipelines.domain.config import Audience, Kind, Model, Sync
 from zsync_pipelines.domain.filters import EventCondition, Group, PropertyCondition
 
 SYNC = {"id": "s", "audience": "a", "destination": "d", "sync_mode": "mirror"}

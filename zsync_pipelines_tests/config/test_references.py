@@ -8,7 +8,8 @@ import pytest
 
 from zsync_pipelines.config.references import check_references, find_warnings
 from zsync_pipelines.config.yaml_catalog import load_files
-from zsync_pipelines.domain.config import Catalog, Kind
+from zsync_pipelines.domain.catalog import Catalog
+from zsync_pipelines.domain.config import Kind
 from zsync_pipelines_tests.config.examples import EXAMPLE, example, write
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)

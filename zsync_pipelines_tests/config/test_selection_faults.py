@@ -10,7 +10,9 @@ import pytest
 
 from zsync_pipelines.config.references import check_references, find_warnings
 from zsync_pipelines.config.yaml_catalog import load_files
-from zsync_pipelines.domain.config import Audience, AudienceGroup, Catalog, Kind
+from zsync_pipelines.domain.audience_groups import AudienceGroup
+from zsync_pipelines.domain.catalog import Catalog
+from zsync_pipelines.domain.config import Audience, Kind
 from zsync_pipelines_tests.config.examples import example, write
 from zsync_pipelines_tests.config.test_references import EVENT, NOW, catalog, member
 

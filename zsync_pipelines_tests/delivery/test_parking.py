@@ -146,7 +146,7 @@ def test_refusals_are_kept_however_many(place):
     found = refused(place)
     assert len(found) == 5000
     assert {reason for _, _, reason, _, _ in found} == {f"no {n}" for n in range(5000)}
-    assert len(place.app().runs.rejections(run.id)) == 1000, "the control database has a sample"
+    assert len(place.app().refusals.sample(run.id)) == 1000, "the control database has a sample"
 
 
 def test_what_was_not_tried_keeps_its_count(place):
@@ -170,7 +170,7 @@ def test_old_refusals_and_batches_are_forgotten_and_standing_ones_are_not(place)
     place.run()
     assert refused(place, first[0].id) == []
     assert app.ledger.entries(first[0].id) == []
-    assert app.runs.rejections(first[0].id) == []
+    assert app.refusals.sample(first[0].id) == []
     assert app.runs.get(first[0].id).counts.failed == 1, "the run stays in history"
     assert refused(place) == [("2", "add", "bad domain", 3, True)]
     files = list((place.world.folder / "home" / "storage" / "refusals").rglob("*.parquet"))

@@ -86,7 +86,7 @@ def test_rows_named_in_the_answer_are_refused_with_their_reason(world, hook):
     ended = run(world)
     assert ended.status is RunStatus.PARTIAL_FAILURE
     assert (ended.counts.added, ended.counts.failed) == (8, 2)
-    assert {(r.entity_key, r.reason) for r in world.open().runs.rejections(ended.id)} == {
+    assert {(r.entity_key, r.reason) for r in world.open().refusals.sample(ended.id)} == {
         ("2", "bad domain"), ("7", "bad domain"),
     }  # fmt: skip
 
@@ -94,7 +94,7 @@ def test_rows_named_in_the_answer_are_refused_with_their_reason(world, hook):
 def test_reasons_are_scrubbed_of_the_row_s_values(world, hook):
     hook.refuse = lambda row: f"mailbox {row['email']} is full" if row["entity_key"] == 2 else None
     ended = run(world)
-    (refused,) = world.open().runs.rejections(ended.id)
+    (refused,) = world.open().refusals.sample(ended.id)
     assert refused.reason == "mailbox *** is full"
 
 
@@ -152,7 +152,7 @@ def test_another_4xx_refuses_the_batch_which_is_split_to_find_the_rows_at_fault(
     hook.handle = strict
     ended = run(world)
     assert (ended.counts.added, ended.counts.failed) == (9, 1)
-    (refused,) = world.open().runs.rejections(ended.id)
+    (refused,) = world.open().refusals.sample(ended.id)
     assert (refused.entity_key, refused.reason) == ("6", "HTTP 422")
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from zsync_pipelines.domain.config import AudienceGroup, Kind, ManagedBy
+from zsync_pipelines.domain.audience_groups import AudienceGroup
+from zsync_pipelines.domain.config import Kind, ManagedBy
 from zsync_pipelines.service.apply import shown
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.setup import load_setup

@@ -476,7 +476,7 @@ def test_a_row_that_the_destination_refused_is_tried_again_and_counted(world):
         run = world.run()
         assert run.status is RunStatus.PARTIAL_FAILURE
         assert run.counts.failed == 1
-        refused = app.runs.rejections(run.id)
+        refused = app.refusals.sample(run.id)
         assert [(r.entity_key, r.reason, r.attempts) for r in refused] == [("2", "row exists", attempt)]
     assert world.held() == {**ABC, 2: "stranger"}
     world.at_destination("DELETE FROM contacts WHERE id = 2")

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from zsync_pipelines.domain.config import ConfigObject, Kind, ManagedBy, Sync, SyncStatus
+from zsync_pipelines.domain.catalog import ConfigObject
+from zsync_pipelines.domain.config import Kind, ManagedBy, Sync, SyncStatus
 from zsync_pipelines.errors import ConfigError
 from zsync_pipelines.service import manage
 from zsync_pipelines.service.apply import apply_paths

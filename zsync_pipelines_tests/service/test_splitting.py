@@ -35,7 +35,7 @@ def test_rows_at_fault_are_found_wherever_they_are_and_the_others_arrive(world, 
     run = world.run()
     assert run.status is RunStatus.PARTIAL_FAILURE
     assert (run.counts.added, run.counts.failed) == (1000 - len(bad), len(bad))
-    refused = world.open().runs.rejections(run.id)
+    refused = world.open().refusals.sample(run.id)
     assert {int(row.entity_key) for row in refused} == bad
     assert all("constraint" in row.reason.lower() and "!" not in row.reason for row in refused)
     assert set(world.held()) == set(PEOPLE) - bad
@@ -47,7 +47,7 @@ def test_splitting_ends_soon_when_everything_fails_alike(world):
     assert run.status is RunStatus.PARTIAL_FAILURE
     assert (run.counts.added, run.counts.failed) == (0, 1000)
     assert len(world.open().ledger.entries(run.id)) < 40
-    assert len(world.open().runs.rejections(run.id)) == 1000
+    assert len(world.open().refusals.sample(run.id)) == 1000
 
 
 def test_splitting_is_bounded_when_many_rows_are_at_fault(world):
@@ -66,5 +66,5 @@ def test_several_batches_are_split_each_for_itself(world, monkeypatch):
     world.people({n: f"{v}!" if n in bad else v for n, v in PEOPLE.items()})
     run = world.run()
     assert (run.counts.added, run.counts.failed) == (997, 3)
-    assert {int(r.entity_key) for r in world.open().runs.rejections(run.id)} == bad
+    assert {int(r.entity_key) for r in world.open().refusals.sample(run.id)} == bad
     assert world.open().runs.get(run.id).sync_id == SYNC

@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from zsync_pipelines.domain.config import Audience, Catalog, Model
+from zsync_pipelines.domain.catalog import Catalog
+from zsync_pipelines.domain.config import Audience, Model
 from zsync_pipelines.errors import Problem
 from zsync_pipelines.sources.check import SourceCheck
 from zsync_pipelines.sources.evaluate import EvaluationRequest, evaluate

@@ -11,7 +11,7 @@ import pytest
 
 from zsync_pipelines.config.yaml_catalog import load_files
 from zsync_pipelines.demo.warehouse import build_warehouse, customers, purchases
-from zsync_pipelines.domain.config import Catalog
+from zsync_pipelines.domain.catalog import Catalog
 from zsync_pipelines.sources.evaluate import EvaluationRequest
 from zsync_pipelines_tests.sources.asking import keys
 from zsync_pipelines_tests.sources.backends import HERE, Backend, backend

@@ -8,18 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from zsync_pipelines.domain.config import (
-    Audience,
-    Catalog,
-    ConfigObject,
-    Destination,
-    Kind,
-    ManagedBy,
-    Model,
-    Source,
-    Sync,
-    SyncStatus,
-)
+from zsync_pipelines.domain.catalog import Catalog, ConfigObject
+from zsync_pipelines.domain.config import Audience, Destination, Kind, ManagedBy, Model, Source, Sync, SyncStatus
 from zsync_pipelines.store.catalog import CatalogStore
 from zsync_pipelines.store.database import open_database, writing
 from zsync_pipelines.store.tables import objects
