@@ -54,11 +54,11 @@ def list_command(as_json: bool) -> None:
 def estimate(audience_id: str, as_of: datetime | None, as_json: bool) -> None:
     """Count the members of audience ID in its source. Writes nothing."""
     from zsync_pipelines.cli.render import progress
-    from zsync_pipelines.service.audiences import find_audience
+    from zsync_pipelines.service.audience_setup import load_audience
     from zsync_pipelines.service.bootstrap import open_zsync
 
     app = open_zsync()
-    find_audience(app, audience_id)  # a mistyped id is answered before anything heavy is loaded
+    load_audience(app, audience_id)  # a mistyped id is answered before anything heavy is loaded
     from zsync_pipelines.service import audience_looks
 
     with progress(f"counting {audience_id}"):
@@ -84,11 +84,11 @@ def preview(
     Entity keys are shown as they are. Of other columns only the kind of each value is shown, unless --show is given.
     """
     from zsync_pipelines.cli.render import progress
-    from zsync_pipelines.service.audiences import find_audience
+    from zsync_pipelines.service.audience_setup import load_audience
     from zsync_pipelines.service.bootstrap import open_zsync
 
     app = open_zsync()
-    find_audience(app, audience_id)  # as above
+    load_audience(app, audience_id)  # as above
     from zsync_pipelines.service import audience_looks
 
     with progress(f"reading {audience_id}"):
@@ -110,11 +110,11 @@ def sql(audience_id: str, columns: tuple[str, ...] | None, as_of: datetime | Non
     The source is asked about its columns only.
     """
     from zsync_pipelines.cli.render import clean
-    from zsync_pipelines.service.audiences import find_audience
+    from zsync_pipelines.service.audience_setup import load_audience
     from zsync_pipelines.service.bootstrap import open_zsync
 
     app = open_zsync()
-    find_audience(app, audience_id)  # as above
+    load_audience(app, audience_id)  # as above
     from zsync_pipelines.service import audience_looks
 
     found = audience_looks.sql_of(app, audience_id, columns, as_of)

@@ -16,11 +16,11 @@ from zsync_pipelines.destinations.json_rows import json_list
 from zsync_pipelines.domain.filters import PropertyCondition, PropertyOperator, conditions
 from zsync_pipelines.domain.keys import KEY, KeyType, native_key
 from zsync_pipelines.domain.run import utc_text
-from zsync_pipelines.service.audiences import FoundAudience, find_audience
+from zsync_pipelines.service.audience_setup import AudienceSetup, load_audience
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.masking import is_shown, masked
 from zsync_pipelines.sources.count import Counts, count
-from zsync_pipelines.sources.evaluate import PREFIX, EvaluationRequest, compile_statement, evaluate
+from zsync_pipelines.sources.evaluate import PREFIX, compile_statement, evaluate
 from zsync_pipelines.sources.statement import Statement
 
 _OF_ANY_TYPE = (PropertyOperator.IS_NULL, PropertyOperator.IS_NOT_NULL)
@@ -106,8 +106,8 @@ class AudienceSql:
 
 def estimate(app: Zsync, audience_id: str, as_of: datetime | None = None) -> Estimate:
     """Count an audience in its source, as of a moment (aware; default: now)."""
-    found, moment = find_audience(app, audience_id), as_of or app.clock()
-    return Estimate(audience_id, moment, count(found.source_url, _request(found, (), moment)))
+    found, moment = load_audience(app, audience_id), as_of or app.clock()
+    return Estimate(audience_id, moment, count(found.source_url, found.request((), moment)))
 
 
 def preview(
@@ -124,9 +124,9 @@ def preview(
     `columns` and traits beside the key; by default those that its syncs map and its filter tree tests. Personal data is
     masked (see `service.masking`) unless `show`.
     """
-    found, moment = find_audience(app, audience_id), as_of or app.clock()
+    found, moment = load_audience(app, audience_id), as_of or app.clock()
     names = _unique(columns) if columns is not None else _unique([*_mapped(found), *_tested(found)])
-    with evaluate(found.source_url, _request(found, names, moment), limit) as evaluation:
+    with evaluate(found.source_url, found.request(names, moment), limit) as evaluation:
         rows = pa.Table.from_batches(evaluation.batches(), schema=evaluation.schema)
     hidden = tuple(name for name in names if not show and not is_shown(found.model, name))
     return Preview(
@@ -145,24 +145,20 @@ def sql_of(
 ) -> AudienceSql:
     """The SQL of an audience with `columns`, by default those that its syncs map. The source is only asked about its
     columns."""
-    found, moment = find_audience(app, audience_id), as_of or app.clock()
+    found, moment = load_audience(app, audience_id), as_of or app.clock()
     names = _unique(columns if columns is not None else _mapped(found))
-    return AudienceSql(audience_id, moment, names, compile_statement(found.source_url, _request(found, names, moment)))
-
-
-def _request(found: FoundAudience, columns: tuple[str, ...], as_of: datetime) -> EvaluationRequest:
-    return EvaluationRequest(found.model, found.audience, columns, as_of, found.audiences)
+    return AudienceSql(audience_id, moment, names, compile_statement(found.source_url, found.request(names, moment)))
 
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _mapped(found: FoundAudience) -> list[str]:
+def _mapped(found: AudienceSetup) -> list[str]:
     return [mapping.source_column for sync in found.syncs for mapping in sync.field_mapping]
 
 
-def _tested(found: FoundAudience) -> list[str]:
+def _tested(found: AudienceSetup) -> list[str]:
     """Columns that the filter tree tests, and the one that the audience is ordered by; but for those that it asks for
     nulls only: they may be of any type, also of one that cannot leave the source."""
     order = found.audience.order_by

@@ -1,32 +1,37 @@
-"""Everything one evaluation of an audience needs, looked up and resolved once."""
+"""Everything that asking a source for an audience needs, looked up and resolved once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from zsync_pipelines.config.environment import resolve
 from zsync_pipelines.config.wording import unknown
 from zsync_pipelines.domain.audience_groups import stored_key
-from zsync_pipelines.domain.config import Audience, Kind, Model
+from zsync_pipelines.domain.config import Audience, Kind, Model, Sync
 from zsync_pipelines.domain.evaluation import definition_fingerprint, wanted_columns
 from zsync_pipelines.errors import ConfigError, NotFoundError
 from zsync_pipelines.service.bootstrap import Zsync
-from zsync_pipelines.sources.evaluate import EvaluationRequest
 from zsync_pipelines.store.catalog import LoadedCatalog
+
+if TYPE_CHECKING:
+    from zsync_pipelines.sources.evaluate import EvaluationRequest
 
 
 @dataclass(frozen=True, slots=True)
 class AudienceSetup:
     """An audience with what it refers to. `source_url` is resolved and may hold secrets.
 
-    `columns`: what its syncs map. `fingerprint`: of its definition. `changed_at`: when it was made or last changed.
+    `syncs` use it; `columns`: what they map. `fingerprint`: of its definition. `changed_at`: when it
+    was made or last changed.
     """
 
     audience: Audience
     model: Model
     audiences: Mapping[str, Audience]
+    syncs: tuple[Sync, ...]
     columns: tuple[str, ...]
     fingerprint: str
     changed_at: datetime
@@ -38,6 +43,8 @@ class AudienceSetup:
 
     def request(self, columns: tuple[str, ...], as_of: datetime) -> EvaluationRequest:
         """What to ask the source for."""
+        from zsync_pipelines.sources.evaluate import EvaluationRequest  # heavy, and not needed to look one up
+
         return EvaluationRequest(
             model=self.model,
             audience=self.audience,
@@ -56,6 +63,7 @@ def load_audience(app: Zsync, audience_id: str) -> AudienceSetup:
         audience=audience,
         model=model,
         audiences=catalog.every_audience,
+        syncs=tuple(sync for sync in catalog.syncs.values() if sync.audience_id == audience_id),
         columns=wanted_columns(catalog, audience_id),
         fingerprint=definition_fingerprint(catalog, audience),
         changed_at=loaded.stored[stored_key(audience)].updated_at,

@@ -1,32 +1,18 @@
-"""Audiences by id: the list of them, and what asking one of them takes."""
+"""The list of audiences."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from zsync_pipelines.config.environment import resolve
 from zsync_pipelines.domain.audience_groups import stored_key
-from zsync_pipelines.domain.config import Audience, Kind, ManagedBy, Model, Sync
+from zsync_pipelines.domain.config import Audience, Kind, ManagedBy, Sync
 from zsync_pipelines.domain.evaluation import AudienceEvaluation
 from zsync_pipelines.domain.run import SyncRun, utc_text
-from zsync_pipelines.service.audience_setup import require_audience
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.store.catalog import LoadedCatalog
-
-
-@dataclass(frozen=True, slots=True)
-class FoundAudience:
-    """An audience with its model, the audiences that it may refer to and the syncs that use it. `source_url` is
-    resolved and may hold a secret."""
-
-    audience: Audience
-    model: Model
-    audiences: Mapping[str, Audience]
-    syncs: tuple[Sync, ...]
-    source_url: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +46,6 @@ class AudienceSummary:
             "as_of": None if self.as_of is None else utc_text(self.as_of),
             "broken": self.broken,
         }
-
-
-def find_audience(app: Zsync, audience_id: str) -> FoundAudience:
-    """One audience. NotFoundError, with near matches, if there is none of that id; ConfigError if it cannot be used,
-    or if its source's url refers to a variable that is not set."""
-    loaded = app.catalog.load()
-    audience, catalog = require_audience(loaded, audience_id), loaded.catalog
-    model = catalog.models[audience.model_id]
-    return FoundAudience(
-        audience=audience,
-        model=model,
-        audiences=catalog.every_audience,
-        syncs=tuple(sync for sync in catalog.syncs.values() if sync.audience_id == audience_id),
-        source_url=resolve(catalog.sources[model.source_id].url, app.environment, f"sources.{model.source_id}.url"),
-    )
 
 
 def list_audiences(app: Zsync) -> list[AudienceSummary]:

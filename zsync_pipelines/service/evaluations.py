@@ -8,32 +8,30 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import polars as pl
 import pyarrow as pa
-import sqlalchemy as sa
 
 from zsync_pipelines.domain.evaluation import INTERRUPTED, AudienceEvaluation, Evaluated, EvaluationStatus
 from zsync_pipelines.domain.keys import KEY, KEY_HASH
 from zsync_pipelines.domain.run import Trigger
 from zsync_pipelines.engine.frames import by_key, key_hash
 from zsync_pipelines.engine.membership import resolve_duplicates
-from zsync_pipelines.errors import ConfigError, EvaluationError, StorageError, ZsyncError
+from zsync_pipelines.errors import ConfigError, EvaluationError, ZsyncError
 from zsync_pipelines.service.audience_setup import AudienceSetup
 from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
 from zsync_pipelines.service.evaluation_alerts import tell_of_evaluation
 from zsync_pipelines.service.failures import describe, is_cancellation
 from zsync_pipelines.service.lifecycle import new_run_id
+from zsync_pipelines.service.renewing import renewing
 from zsync_pipelines.service.retention import evaluation_folder, forget_old_evaluations
 from zsync_pipelines.sources.evaluate import Evaluation, evaluate
 from zsync_pipelines.store.evaluations import Claimed
 from zsync_pipelines.store.frames import frame_writer
-from zsync_pipelines.store.leases import RENEW_SECONDS
 from zsync_pipelines.store.spill import Spill
 
 LOOK_SECONDS = 2.0
@@ -71,7 +69,8 @@ def evaluate_audience(
     if isinstance(claimed, AudienceEvaluation):
         return claimed
     try:
-        with _renewing(app, claimed):
+        # Whether the claim was kept shows when the evaluation is recorded.
+        with renewing(partial(app.evaluations.renew, claimed), EvaluationError, f"evaluation-{audience.id}"):
             found = _evaluate(app, audience, claimed, progress)
         done = app.evaluations.succeed(claimed, found, app.clock())
     except BaseException as failure:
@@ -153,29 +152,6 @@ def _is_at_fault(name: str, audience: AudienceSetup, error: ConfigError) -> bool
         if problem.path == trait or problem.path.startswith(f"{trait}."):
             return True
     return False
-
-
-@contextmanager
-def _renewing(app: Zsync, claimed: Claimed) -> Iterator[None]:
-    """Keep the claim while the block lasts. Whether it was kept shows when the evaluation is recorded."""
-    stop = threading.Event()
-
-    def beat() -> None:
-        while not stop.wait(RENEW_SECONDS):
-            try:
-                app.evaluations.renew(claimed)
-            except EvaluationError:
-                return
-            except (sa.exc.SQLAlchemyError, StorageError):
-                continue  # the database may come back before the claim runs out
-
-    thread = threading.Thread(target=beat, name=f"evaluation-{claimed.evaluation.audience_id}", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def _give_up(app: Zsync, audience: AudienceSetup, claimed: Claimed, failure: BaseException) -> None:

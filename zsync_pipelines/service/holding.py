@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import sqlalchemy as sa
-
 from zsync_pipelines.domain.run import SyncRun
-from zsync_pipelines.errors import LeaseLostError, RunCancelledError, StorageError
+from zsync_pipelines.errors import LeaseLostError, RunCancelledError
 from zsync_pipelines.service.bootstrap import Zsync
+from zsync_pipelines.service.renewing import renewing
 from zsync_pipelines.store import leases
 from zsync_pipelines.store.database import writing
 
@@ -94,24 +92,8 @@ def holding(app: Zsync, run: SyncRun, timeout_seconds: float = 30.0) -> Iterator
     """
     lease = Lease(app, run, app.runs.token(run.id), timeout_seconds)
     lease.renew()
-    stop = threading.Event()
-
-    def beat() -> None:
-        while not stop.wait(leases.RENEW_SECONDS):
-            try:
-                lease.renew()
-            except LeaseLostError:
-                return
-            except (sa.exc.SQLAlchemyError, StorageError):
-                continue  # the database may come back before the lease runs out; `check` decides
-
-    thread = threading.Thread(target=beat, name=f"lease-{run.sync_id}", daemon=True)
-    thread.start()
-    try:
+    with renewing(lease.renew, LeaseLostError, f"lease-{run.sync_id}"):
         yield lease
-    finally:
-        stop.set()
-        thread.join()
 
 
 def running(app: Zsync, sync_id: str) -> str | None:
