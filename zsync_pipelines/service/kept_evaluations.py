@@ -27,12 +27,14 @@ from zsync_pipelines.service.evaluate import derive_membership, mapped_columns
 from zsync_pipelines.service.evaluations import LOOK_SECONDS, Order, evaluate_audience
 from zsync_pipelines.service.refs import MembershipRef
 from zsync_pipelines.service.setup import SyncSetup
+from zsync_pipelines.sources.evaluate import PREFIX
 from zsync_pipelines.store.frames import FrameFile
 
 TAKE_OVER_SECONDS = 60.0
 """How long a run waits for somebody else to begin the evaluation that is due: Dagster's slots may all be taken by runs
 that wait like this one."""
 PATIENCE_SECONDS = 900.0
+"""How long it waits in all before it makes do with an older one."""
 Pause = Callable[[float], None]
 _log = logging.getLogger("zsync")
 
@@ -117,7 +119,7 @@ class KeptRows:
 
     def __init__(self, app: Zsync, found: Evaluated, columns: tuple[str, ...]) -> None:
         self._file = FrameFile(app.storage, found.path, found.rows)
-        wanted = {f"c:{name}" for name in columns}
+        wanted = {f"{PREFIX}{name}" for name in columns}
         kept = self._file.schema
         self.schema: pa.Schema = pa.schema([f for f in kept if f.name == KEY or f.name in wanted])
         self.key_type: KeyType = found.key_type
