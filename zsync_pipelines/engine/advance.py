@@ -11,10 +11,13 @@ from zsync_pipelines.domain.keys import KEY, KEY_HASH
 from zsync_pipelines.engine.differ import comparable
 from zsync_pipelines.engine.frames import (
     CHANGES_COLUMNS,
+    EVENT,
     GONE,
     KEEP_PAYLOAD,
     MEMBER,
+    SNAPSHOT_COLUMNS,
     STATE,
+    Event,
     Schema,
     State,
     by_key,
@@ -22,6 +25,7 @@ from zsync_pipelines.engine.frames import (
     empty_frame,
 )
 from zsync_pipelines.engine.identifiers import IDENTITY, LEFTOVER, row_columns, with_identity, without
+from zsync_pipelines.engine.row_hash import ROW_HASH
 
 OUTCOME = "outcome"
 UNSENT = 0
@@ -81,7 +85,7 @@ def leftovers(rows: pl.DataFrame, identifiers: Sequence[str]) -> pl.DataFrame:
         pl.lit(int(State.HELD), pl.Int8).alias(STATE),
         pl.lit(value=False).alias(GONE),
         pl.lit(value=False).alias(KEEP_PAYLOAD),
-        *carried_columns(rows.columns),
+        *(_unknown_hash(name) for name in carried_columns(rows.columns)),
     )
 
 
@@ -113,10 +117,25 @@ def merge(
 ) -> pl.DataFrame:
     """A snapshot's rows from its base and the changes of later runs, oldest first: the last row of a key (and
     identity) wins."""
-    layers = [base.with_columns(pl.lit(value=False).alias(GONE)), *changes]
-    layers = [layer.select(_shaped(layer, payload)) for layer in layers]
-    rows = _last_of_each(layers, identifiers) if changes else layers[0]
-    return rows.filter(~pl.col(GONE)).drop(GONE)
+    rows = shaped(base, payload)
+    changed = [layer.select(GONE, *_shaped(layer, payload)) for layer in changes if layer.height]
+    if not changed:
+        return rows
+    last = changed[0] if len(changed) == 1 else _last_of_each(changed, identifiers)
+    new = with_identity(last, identifiers)
+    kept = with_identity(rows, identifiers).join(new, on=row_columns(new.columns), how="anti", maintain_order="left")
+    return by_key(pl.concat([kept.drop(IDENTITY, strict=False), last.filter(~pl.col(GONE)).drop(GONE)]))
+
+
+def last_of_each(changes: list[pl.DataFrame], payload: Schema, identifiers: Sequence[str] = ()) -> pl.DataFrame:
+    """Change rows of several runs, oldest first, as if one run had made them: the last one of a key (and identity),
+    `gone` ones included. What it meant to people is left to the runs' own files."""
+    return _last_of_each([layer.select(GONE, *_shaped(layer, payload)) for layer in changes], identifiers)
+
+
+def shaped(rows: pl.DataFrame, payload: Schema) -> pl.DataFrame:
+    """Rows of a snapshot with the columns that it carries now."""
+    return rows.select(_shaped(rows, payload))
 
 
 def next_payload(before: Schema, now: Schema) -> Schema:
@@ -164,7 +183,24 @@ def _advance(snapshot: pl.DataFrame, marks: pl.DataFrame, payload: Schema, ident
         | (~pl.col(GONE) & existed & differs)
     )
     columns = {**CHANGES_COLUMNS, **payload}
-    return by_key(rows.filter(changes).select(*(pl.col(name).cast(kind) for name, kind in columns.items())))
+    changed = rows.filter(changes).with_columns(_event(rows.columns))
+    return by_key(changed.select(*(pl.col(name).cast(kind) for name, kind in columns.items())))
+
+
+def _event(columns: list[str]) -> pl.Expr:
+    """What a change row means (`Event`). A member whose row is as it was, by its hash, has not changed."""
+    was = pl.col("old:member").fill_null(value=False)
+    now = pl.col(MEMBER) & ~pl.col(GONE)
+    other = ~pl.col(KEEP_PAYLOAD)
+    if f"old:{ROW_HASH}" in columns and ROW_HASH in columns:
+        other &= pl.col(ROW_HASH).ne_missing(pl.col(f"old:{ROW_HASH}"))
+    came_or_went = pl.when(now & ~was).then(int(Event.ENTERED)).when(was & ~now).then(int(Event.LEFT))
+    return came_or_went.when(now & other).then(int(Event.CHANGED)).otherwise(int(Event.NOTHING)).alias(EVENT)
+
+
+def _unknown_hash(name: str) -> pl.Expr:
+    """A column that is carried; the hash of a row of which only some is left is none."""
+    return pl.lit(None, pl.UInt64).alias(name) if name == ROW_HASH else pl.col(name)
 
 
 def _last_of_each(layers: list[pl.DataFrame], identifiers: Sequence[str]) -> pl.DataFrame:
@@ -185,7 +221,7 @@ def _common(old: pl.DataType | None, new: pl.DataType) -> pl.DataType:
 
 
 def _shaped(layer: pl.DataFrame, payload: Schema) -> list[pl.Expr]:
-    fixed = [pl.col(name).cast(kind) for name, kind in CHANGES_COLUMNS.items()]
+    fixed = [pl.col(name).cast(kind) for name, kind in SNAPSHOT_COLUMNS.items()]
     return fixed + [_carried(name, layer.schema.get(name), kind).alias(name) for name, kind in payload.items()]
 
 

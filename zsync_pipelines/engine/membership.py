@@ -14,7 +14,8 @@ from zsync_pipelines.domain.config import FieldMapping
 from zsync_pipelines.domain.delivery import FIELD_PREFIX
 from zsync_pipelines.domain.keys import KEY, KEY_HASH
 from zsync_pipelines.domain.text import canonical_text
-from zsync_pipelines.engine.frames import INVALID_COLUMNS, by_key, empty_frame, key_hash, payload_columns
+from zsync_pipelines.engine.frames import INVALID_COLUMNS, by_key, empty_frame, has_repeats, key_hash, payload_columns
+from zsync_pipelines.engine.row_hash import ROW_HASH
 
 SOURCE_PREFIX = "c:"
 """Prefix of the source columns in what `sources` evaluates."""
@@ -92,9 +93,9 @@ def resolve_duplicates(rows: pl.DataFrame) -> Members:
     NaN equals NaN and null equals null here.
     """
     rows = by_key(rows)
-    repeated = rows.select(pl.col(KEY).is_duplicated()).to_series() if rows.height else pl.Series([], dtype=pl.Boolean)
-    if not repeated.any():
+    if not has_repeats(rows):
         return Members(rows, empty_frame(INVALID_COLUMNS))
+    repeated = rows.select(pl.col(KEY).is_duplicated()).to_series()
     distinct = rows.filter(repeated).unique(maintain_order=True)
     conflicting = distinct.filter(pl.col(KEY).is_duplicated()).select(KEY_HASH, KEY).unique(maintain_order=True)
     kept = distinct.join(conflicting, on=KEY, how="anti")
@@ -112,7 +113,9 @@ def membership_schema(evaluated: pa.Schema, mapping: Sequence[FieldMapping], spe
         return pa.large_string() if _is_prepared(spec) else evaluated.field(SOURCE_PREFIX + m.source_column).type
 
     fields = [pa.field(FIELD_PREFIX + m.destination_field, kind(m)) for m in mapping]
-    return pa.schema([pa.field(KEY_HASH, pa.uint64()), pa.field(KEY, pa.large_string()), *fields])
+    return pa.schema(
+        [pa.field(KEY_HASH, pa.uint64()), pa.field(ROW_HASH, pa.uint64()), pa.field(KEY, pa.large_string()), *fields]
+    )
 
 
 def shape_of(schema: pa.Schema) -> pa.Schema:

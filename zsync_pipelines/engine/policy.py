@@ -11,7 +11,7 @@ from zsync_pipelines.domain.config import SyncMode
 from zsync_pipelines.domain.delivery import FIELD_PREFIX, MAYBE_THERE
 from zsync_pipelines.domain.keys import KEY, KEY_HASH
 from zsync_pipelines.engine.differ import CHANGED, Diff
-from zsync_pipelines.engine.frames import GONE, KEEP_PAYLOAD, MEMBER, STATE, State, carried_columns, payload_columns
+from zsync_pipelines.engine.frames import GONE, KEEP_PAYLOAD, MEMBER, STATE, State, carried_columns
 from zsync_pipelines.engine.identifiers import BLANK, LEFTOVER
 from zsync_pipelines.engine.parts import Actions, Part
 from zsync_pipelines.engine.refusals import Parked
@@ -25,6 +25,17 @@ def decide(diff: Diff, mode: SyncMode, *, full_resync: bool = False, sharing: Sh
     if mode is SyncMode.SUBTRACTIVE:
         return _subtractive(diff, sharing)
     return _sending(diff, sharing, removes=mode is SyncMode.MIRROR, full_resync=full_resync)
+
+
+def settled_states(mode: SyncMode) -> list[int]:
+    """The states in which a member's row is as it should be, if its fields are."""
+    known = [State.KNOWN] if mode is SyncMode.SUBTRACTIVE else []
+    return [int(state) for state in (State.HELD, *known)]
+
+
+def is_settled(states: list[int]) -> pl.Expr:
+    """Of members that stayed: whether no mode has anything to do about them, except to send everybody again."""
+    return ~pl.col(CHANGED) & pl.col(MEMBER) & pl.col(STATE).is_in(states)
 
 
 def leaving(diff: Diff, mode: SyncMode, sharing: Sharing) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -41,7 +52,7 @@ def leaving(diff: Diff, mode: SyncMode, sharing: Sharing) -> tuple[pl.DataFrame,
 
 def rebaseline(diff: Diff, *, forget_leavers: bool, sharing: Sharing = _NOBODY) -> Actions:
     """Take the membership for what the destination holds, without sending. Leavers stay removable, or are forgotten."""
-    fields = payload_columns(diff.entered.columns)
+    fields = carried_columns(diff.entered.columns)
     members = pl.concat([diff.entered.select(KEY_HASH, KEY, *fields), diff.stayed.select(KEY_HASH, KEY, *fields)])
     left = _mark(diff.left, sharing, gone=forget_leavers, member=False, state=None)
     marks = pl.concat([_mark(members, sharing, member=True, state=State.HELD, payload=True), left], how="diagonal")
@@ -163,5 +174,5 @@ def _mark(
         pl.lit(None if state is None else int(state), pl.Int8).alias(STATE),
         pl.lit(gone).alias(GONE),
         pl.lit(not payload).alias(KEEP_PAYLOAD),
-        *(payload_columns(rows.columns) if payload else named),
+        *(carried_columns(rows.columns) if payload else named),
     )

@@ -12,6 +12,7 @@ from zsync_pipelines.domain.delivery import FIELD_PREFIX
 from zsync_pipelines.domain.keys import KEY, KEY_HASH, KeyType
 from zsync_pipelines.engine.frames import INVALID_COLUMNS, empty_frame, payload_columns
 from zsync_pipelines.engine.membership import Members
+from zsync_pipelines.engine.row_hash import ROW_HASH
 
 _FAMILIES: list[tuple[FieldType, tuple[type[pl.DataType], ...]]] = [
     (FieldType.TEXT, (pl.String,)),
@@ -61,7 +62,10 @@ def usable_identifiers(members: pl.DataFrame, target: TargetFields) -> Members:
                 changed.append(pl.when(wrong).then(None).otherwise(pl.col(column)).alias(column))
     if not tests:
         return Members(members, empty_frame(INVALID_COLUMNS))
-    return Members(members.with_columns(changed), _found(members, tests))
+    # What is left of such a row is not what its hash says.
+    marred = pl.any_horizontal([test.fill_null(value=False) for _, _, test in tests])
+    hashed = [pl.when(~marred).then(pl.col(ROW_HASH)).alias(ROW_HASH)] if ROW_HASH in members.columns else []
+    return Members(members.with_columns(*changed, *hashed), _found(members, tests))
 
 
 def row_bytes(columns: Sequence[str]) -> pl.Expr:

@@ -64,15 +64,17 @@ def find_claims(
         return
     concerned = _Concerned()
     for low, high in spans:
-        for found in _changing(comparison.read(low, high), mode, full_resync=full_resync).claims(identifiers):
+        changing = _changing(comparison.read(low, high, whole=full_resync), mode, full_resync=full_resync)
+        for found in changing.claims(identifiers):
             concerned.see(found)
     if concerned.nobody:
         yield Claims(identifiers, None)
         return
     path = f"{folder}/shared-identifiers.parquet"
-    with Spill(app.settings.home / "tmp") as claims, Spill(app.settings.home / "tmp") as shared:
+    temporary, held = app.settings.temporary, app.settings.piece_bytes
+    with Spill(temporary, held) as claims, Spill(temporary, held) as shared:
         for low, high in spans:
-            for found in _everybody(comparison.read(low, high), mode).claims(identifiers):
+            for found in _everybody(comparison.read(low, high, whole=True), mode).claims(identifiers):
                 claims.add(concerned.only(found))
         for found in claims.drain():
             shared.add(settle_claims(found, identifiers))

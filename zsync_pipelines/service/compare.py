@@ -12,10 +12,11 @@ from zsync_pipelines.domain.keys import KEY, KEY_HASH, KeyType
 from zsync_pipelines.engine.differ import Diff, diff
 from zsync_pipelines.engine.frames import INVALID_COLUMNS, empty_frame
 from zsync_pipelines.engine.identifiers import IDENTITY, nobody, with_identity
+from zsync_pipelines.engine.row_hash import ROW_HASH
 from zsync_pipelines.engine.values import screen, usable_identifiers
 from zsync_pipelines.service.snapshots import Snapshot
 from zsync_pipelines.service.waiting import WaitingKeys
-from zsync_pipelines.store.frames import FrameFile
+from zsync_pipelines.store.frames import FrameFile, empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,17 @@ class Compared:
     unusable: int
     waiting: int
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is to be done about anybody in the range, and nothing to be told."""
+        sides = (self.members, self.in_play, self.invalid, self.kept)
+        return not self.waiting and all(side.is_empty() for side in sides)
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The files of both sides, open, and what is known of the destination."""
+    """The files of both sides, open, and what is known of the destination. `states`: those in which a member's row is
+    as it should be, if its fields are."""
 
     members: FrameFile
     conflicts: FrameFile
@@ -51,10 +59,13 @@ class Comparison:
     key_type: KeyType
     identifiers: Sequence[str]
     max_bytes: int | None
+    states: list[int]
 
-    def read(self, low: int, high: int) -> Compared:
-        """Compare the rows with key hashes in [low, high)."""
-        screened = screen(self.members.read(low, high), self.fields, self.key_type, self.max_bytes)
+    def read(self, low: int, high: int, *, whole: bool = False) -> Compared:
+        """Compare the rows with key hashes in [low, high); but for those that are held as they should be (in one of the
+        `states`), unless the `whole` is asked for."""
+        rows, known = self._both(low, high, whole=whole)
+        screened = screen(rows, self.fields, self.key_type, self.max_bytes)
         faults = self.faults.read(low, high) if self.faults else empty_frame(INVALID_COLUMNS)
         of_identifier = pl.col("field").is_in(list(self.identifiers))
         invalid = _first_of_each(
@@ -64,7 +75,7 @@ class Comparison:
         members, nameless, unusable = self._identified(rows, faults.filter(of_identifier))
         waiting = self.waiting.read(low, high)
         members = members.join(waiting, on=KEY, how="anti", maintain_order="left")
-        old = with_identity(self.snapshot.read(low, high), self.identifiers)
+        old = with_identity(known, self.identifiers)
         out_of_play = pl.concat([invalid.select(KEY), waiting.select(KEY)])
         in_play = old.join(out_of_play, on=KEY, how="anti", maintain_order="left")
         return Compared(
@@ -77,6 +88,19 @@ class Comparison:
             unusable=unusable,
             waiting=waiting.height,
         )
+
+    def _both(self, low: int, high: int, *, whole: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The rows of both sides that have to be looked at."""
+        if not whole:
+            start, count = self.members.span(low, high)
+            hashes = self.members.rows_at(start, count, [KEY_HASH, ROW_HASH])
+            found = self.snapshot.settle(low, high, hashes, self.states, alone=bool(self.identifiers))
+            if found is not None:
+                settled, others = found
+                if settled.members.all():
+                    return empty(self.members.schema), others
+                return self.members.rows_at(start, count).filter(~settled.members), others
+        return self.members.read(low, high), self.snapshot.read(low, high)
 
     def _identified(self, rows: pl.DataFrame, faults: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, int]:
         """Members with their identity; members without any, with field and reason; how many identifiers were left out

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from zsync_pipelines.domain.keys import KEY, KEY_HASH, KeyType
 from zsync_pipelines.engine.membership import map_rows, membership_schema, prepare, resolve_duplicates, take_faults
+from zsync_pipelines.engine.row_hash import with_row_hash
 from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
 from zsync_pipelines.service.refs import MembershipRef
 from zsync_pipelines.service.setup import SyncSetup
@@ -68,7 +69,7 @@ def derive_membership(
     mapping, specs = setup.sync.field_mapping, setup.mapped_specs
     path, invalid_path, faults_path = (f"{folder}/{name}.parquet" for name in ("membership", "conflicts", "faults"))
     null_keys = seen = 0
-    with Spill(app.settings.home / "tmp") as spill:
+    with Spill(app.settings.temporary, app.settings.piece_bytes) as spill:
         schema = membership_schema(source.schema, mapping, specs)
         for batch in source.batches():
             rows = prepare(map_rows(batch, mapping), specs)
@@ -85,7 +86,7 @@ def derive_membership(
             for rows in spill.drain():
                 members = resolve_duplicates(rows)
                 usable = take_faults(members.valid)
-                valid.write(usable.valid)
+                valid.write(with_row_hash(usable.valid))
                 faults.write(usable.invalid)
                 invalid.write(members.invalid)
     return MembershipRef(

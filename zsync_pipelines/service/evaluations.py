@@ -102,7 +102,7 @@ def _evaluate(app: Zsync, audience: AudienceSetup, claimed: Claimed, progress: P
     path = f"{evaluation_folder(audience.id, claimed.evaluation.id)}/rows.parquet"
     columns, source = _open(audience, claimed.evaluation.as_of)
     null_keys = seen = members = conflicting = 0
-    with source, Spill(app.settings.home / "tmp") as spill:
+    with source, Spill(app.settings.temporary, app.settings.piece_bytes) as spill:
         schema = pa.schema([pa.field(KEY_HASH, pa.uint64()), *source.schema])
         for batch in source.batches():
             rows = pl.DataFrame(batch)

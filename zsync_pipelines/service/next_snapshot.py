@@ -5,21 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 import polars as pl
 import pyarrow as pa
 
-from zsync_pipelines.domain.delivery import DESTINATION_ID, Op
-from zsync_pipelines.domain.keys import KEY
+from zsync_pipelines.domain.delivery import Op
+from zsync_pipelines.domain.keys import KEY, KEY_HASH
 from zsync_pipelines.domain.run import SyncRun
-from zsync_pipelines.engine.advance import UNSENT, advance, leftovers, marks_of, merge, next_payload, verdict_marks
-from zsync_pipelines.engine.frames import STATE, Schema, State, by_key
+from zsync_pipelines.engine.advance import (
+    CODES,
+    REFUSED_IN_DOUBT,
+    advance,
+    leftovers,
+    marks_of,
+    merge,
+    next_payload,
+    verdict_marks,
+)
+from zsync_pipelines.engine.frames import STATE, Schema, State, by_key, payload_columns, payload_schema
 from zsync_pipelines.engine.identifiers import IDENTITY, LEFTOVER, with_identity
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.outcomes import PartOutcomes, outcomes_of
 from zsync_pipelines.service.plan_files import carried_now
 from zsync_pipelines.service.refs import PlanRef
-from zsync_pipelines.service.snapshots import RangeChange, Snapshot, hash_ranges, write_next
+from zsync_pipelines.service.snapshot_files import NextVersion, RangeChange, write_next
+from zsync_pipelines.service.snapshots import Snapshot, hash_ranges
 from zsync_pipelines.store.frames import FrameFile
 from zsync_pipelines.store.snapshots import SnapshotManifest
 
@@ -52,9 +63,11 @@ def write_snapshot(
             changes=old.changes if old else (),
             identifiers=plan.identifiers,
         )
-        planned = _planned(plan)
-        changes = _changes(app, plan, outcomes, snapshot, payload)
-        return write_next(app.storage, snapshot_folder(run.sync_id), following, changes, payload, planned)
+        due = _due(app, plan, following, snapshot, payload, _planned(plan))
+        # Of values in another type than members have now, new hashes would tell as little.
+        telling = all(payload[name] == kind for name, kind in due.mapped.items())
+        due = replace(due, rehash=plan.stale_hashes and telling and not aborted)
+        return write_next(due, partial(_changes, app, plan, outcomes, snapshot, payload))
 
 
 def write_verdicts(app: Zsync, sync_id: str, plan: PlanRef, outcomes: list[PartOutcomes]) -> SnapshotManifest:
@@ -67,9 +80,9 @@ def write_verdicts(app: Zsync, sync_id: str, plan: PlanRef, outcomes: list[PartO
     with Snapshot(app.storage, current) as snapshot:
         payload = next_payload(snapshot.payload, mapped_payload(app, plan))
         following = replace(current, version=app.snapshots.next_version(current.sync_id))
-        judged = sum(int((part.codes != UNSENT).sum()) for part in outcomes)
-        changes = _changes(app, plan, outcomes, snapshot, payload, judging=True)
-        return write_next(app.storage, snapshot_folder(sync_id), following, changes, payload, judged)
+        judged = sum(part.spans.count([*CODES.values(), REFUSED_IN_DOUBT]) for part in outcomes)
+        due = _due(app, plan, following, snapshot, payload, judged)
+        return write_next(due, partial(_changes, app, plan, outcomes, snapshot, payload, judging=True))
 
 
 def holdings(app: Zsync, run: SyncRun, plan: PlanRef) -> Iterator[pa.RecordBatch]:
@@ -78,10 +91,26 @@ def holdings(app: Zsync, run: SyncRun, plan: PlanRef) -> Iterator[pa.RecordBatch
     mapped = mapped_payload(app, plan)
     with Snapshot(app.storage, None if plan.snapshot_lost else _before(app, run, plan)) as snapshot:
         payload = next_payload(snapshot.payload, mapped)
-        for part in _changes(app, plan, outcomes, snapshot, payload):
+        for part in _changes(app, plan, outcomes, snapshot, payload, whole=True):
             held = merge(part.before, [part.changes], payload, plan.identifiers)
             held = held.filter(pl.col(STATE) != int(State.KNOWN))
-            yield from held.select(KEY, *(name for name in mapped if name != DESTINATION_ID)).to_arrow().to_batches()
+            yield from held.select(KEY, *payload_columns(list(mapped))).to_arrow().to_batches()
+
+
+def _due(
+    app: Zsync, plan: PlanRef, following: SnapshotManifest, snapshot: Snapshot, payload: Schema, expected: int
+) -> NextVersion:
+    return NextVersion(
+        storage=app.storage,
+        folder=snapshot_folder(following.sync_id),
+        following=following,
+        snapshot=snapshot,
+        payload=payload,
+        mapped=payload_schema(mapped_payload(app, plan)),
+        expected=expected,
+        rehash=False,
+        piece_bytes=app.settings.piece_bytes,
+    )
 
 
 def mapped_payload(app: Zsync, plan: PlanRef) -> Schema:
@@ -104,15 +133,17 @@ def _changes(
     outcomes: list[PartOutcomes],
     snapshot: Snapshot,
     payload: Schema,
+    whole: bool,  # how `write_next` asks
     *,
     judging: bool = False,
 ) -> Iterator[RangeChange]:
-    """Range by range, the snapshot's rows and what the run changes in them; `judging`: what later verdicts change."""
+    """Range by range, the snapshot's rows (`whole`: all of them) and what the run changes in them; `judging`: what
+    later verdicts change."""
     identifiers = plan.identifiers
     with ExitStack() as stack:
         marks_file = stack.enter_context(FrameFile(app.storage, plan.marks_path, plan.marks))
         files = [stack.enter_context(FrameFile(app.storage, o.part.path, o.part.rows)) for o in outcomes]
-        for low, high in hash_ranges(snapshot.rows, _planned(plan)):
+        for low, high in hash_ranges(app.settings.piece_bytes, snapshot, marks_file, *files):
             taken_out = [] if judging else [marks_file.read(low, high)]
             left_over: list[pl.DataFrame] = []
             put_in: list[pl.DataFrame] = []
@@ -122,7 +153,11 @@ def _changes(
                 (taken_out if op is Op.REMOVE else put_in).append(marks)
                 if LEFTOVER in rows.columns:
                     left_over.append(leftovers(rows, identifiers))
-            before = merge(snapshot.read(low, high), [], payload, identifiers)
+            hashes = pl.concat([marks.select(KEY_HASH) for marks in (*taken_out, *left_over, *put_in)]).to_series()
+            if not (whole or hashes.len()):
+                continue
+            before = snapshot.read(low, high) if whole else snapshot.read_touched(low, high, hashes.sort())
+            before = merge(before, [], payload, identifiers)
             # What is on record of an entity's old identities comes before its new one, which may be the same.
             phases = [taken_out, left_over, put_in] if identifiers else [taken_out + put_in]
             marks_in_order = [_together(frames, identifiers) for frames in phases if frames]

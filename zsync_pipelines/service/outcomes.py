@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import polars as pl
-import pyarrow as pa
 
 from zsync_pipelines.domain.delivery import DESTINATION_ID, NEVER_ARRIVED, Op, Outcome, Receipt
 from zsync_pipelines.domain.keys import KEY
@@ -15,39 +13,47 @@ from zsync_pipelines.domain.run import Counts
 from zsync_pipelines.engine.advance import CODES, OUTCOME, REFUSED_IN_DOUBT, UNSENT
 from zsync_pipelines.engine.parts import Part
 from zsync_pipelines.engine.refusals import PERMANENT, REASON
+from zsync_pipelines.engine.spans import Spans
 from zsync_pipelines.service.refs import PlanPart, PlanRef
 from zsync_pipelines.store.frames import FrameFile
 from zsync_pipelines.store.ledger import LedgerEntry
 
 _REJECTED = [CODES[Outcome.REJECTED], REFUSED_IN_DOUBT]
+_NOT_SAID = [pl.lit(None, pl.String).alias(REASON), pl.lit(None, pl.Boolean).alias(PERMANENT)]
 _SINGLE = {KEY: pl.String, "code": pl.UInt8, "rest": pl.UInt8, REASON: pl.String, PERMANENT: pl.Boolean}
 
 
 @dataclass(frozen=True, slots=True)
 class PartOutcomes:
-    """One part's outcomes. `codes`, `batches`: per row in file order, its batch's outcome and the batch's number.
+    """One part's outcomes. `spans`: per row in file order, its batch's outcome and the batch's number.
 
     `exceptions`: the rows that differ from the rest of their batch (key, code, `rest`: the batch's code, reason,
-    permanent). `reasons`, `permanent`: of whole batches, by number. `ids`: the destination's own, by key.
+    permanent). `reasons`: of whole batches, by number; `passing`: those that were not refused for good. `ids`: the
+    destination's own, by key.
     """
 
     part: PlanPart
-    codes: pl.Series
-    batches: pl.Series
+    spans: Spans
     exceptions: pl.DataFrame
     reasons: dict[int, str]
-    permanent: dict[int, bool]
+    passing: list[int]
     ids: pl.DataFrame
 
     def read(self, file: FrameFile, low: int, high: int) -> pl.DataFrame:
         """The part's rows with key hashes in [low, high), with `outcome`, and `reason` and `permanent` of refusals."""
         start, rows = file.locate(low, high)
-        batches = self.batches.slice(start, rows.height)
-        judged = rows.with_columns(self.codes.slice(start, rows.height), batches).join(
-            self.exceptions.select(KEY, "code", REASON, PERMANENT), on=KEY, how="left", maintain_order="left"
-        )
-        of_batch = pl.col("batch").replace_strict(self.reasons, default="", return_dtype=pl.String)
-        for_good = pl.col("batch").replace_strict(self.permanent, default=True, return_dtype=pl.Boolean)
+        codes, batches = self.spans.at(start, rows.height)
+        judged = rows.with_columns(codes.alias(OUTCOME), batches.alias("batch"))
+        if self.exceptions.is_empty():
+            judged = judged.with_columns(pl.lit(None, pl.UInt8).alias("code"), *_NOT_SAID)
+        else:
+            single = self.exceptions.select(KEY, "code", REASON, PERMANENT)
+            judged = judged.join(single, on=KEY, how="left", maintain_order="left")
+        of_batch, for_good = pl.lit(""), pl.lit(value=True)
+        if self.reasons:
+            of_batch = pl.col("batch").replace_strict(self.reasons, default="", return_dtype=pl.String)
+        if self.passing:
+            for_good = ~pl.col("batch").is_in(self.passing)
         judged = judged.with_columns(
             pl.coalesce("code", OUTCOME).alias(OUTCOME),
             pl.coalesce(REASON, of_batch).alias(REASON),
@@ -63,21 +69,19 @@ class PartOutcomes:
     def with_pending_accepted(self) -> PartOutcomes:
         """The outcomes if everything that is pending now gets accepted."""
         pending, accepted = CODES[Outcome.PENDING], CODES[Outcome.ACCEPTED]
-        return replace(self, codes=self.codes.replace(pending, accepted))
+        return replace(self, spans=self.spans.recoded(lambda code, _: accepted if code == pending else code))
 
     def only(self, numbers: Collection[int]) -> PartOutcomes:
         """The outcomes of some batches; all other rows count as not sent."""
-        chosen = self.batches.is_in(list(numbers))
-        codes = self.codes.to_frame().select(pl.when(chosen).then(pl.col(OUTCOME)).otherwise(UNSENT)).to_series()
-        keys = self.exceptions.filter(pl.col("number").is_in(list(numbers)))
-        return replace(self, codes=codes.cast(pl.UInt8).alias(OUTCOME), exceptions=keys)
+        spans = self.spans.recoded(lambda code, batch: code if batch in numbers else UNSENT)
+        return replace(self, spans=spans, exceptions=self.exceptions.filter(pl.col("number").is_in(list(numbers))))
 
     def count(self, outcome: Outcome) -> int:
         """Rows with this outcome."""
         codes = _REJECTED if outcome is Outcome.REJECTED else [CODES[outcome]]
         listed = self.exceptions.filter(pl.col("code").is_in(codes)).height
         counted_with_batch = self.exceptions.filter(pl.col("rest").is_in(codes)).height
-        return int(self.codes.is_in(codes).sum()) + listed - counted_with_batch
+        return self.spans.count(codes) + listed - counted_with_batch
 
 
 def is_refused() -> pl.Expr:
@@ -91,16 +95,14 @@ def outcomes_of(plan: PlanRef, entries: list[LedgerEntry]) -> list[PartOutcomes]
 
 
 def _part_outcomes(part: PlanPart, entries: list[LedgerEntry]) -> PartOutcomes:
-    codes = bytearray([UNSENT]) * part.rows
-    numbers = array("q", [-1]) * part.rows
+    spans = Spans(part.rows)
     single: dict[str, dict[str, object]] = {}
     ids: dict[str, str] = {}
     for entry in entries:
         receipt = entry.receipt
         rest = _code(receipt, receipt.rest, receipt.reason) if receipt else CODES[Outcome.UNCONFIRMED]
         for start, stop in entry.spans():
-            codes[start:stop] = bytes([rest]) * (stop - start)
-            numbers[start:stop] = array("q", [entry.number]) * (stop - start)
+            spans.put(start, stop, rest, entry.number)
         if receipt is None:
             continue
         ids.update(receipt.ids)
@@ -110,11 +112,10 @@ def _part_outcomes(part: PlanPart, entries: list[LedgerEntry]) -> PartOutcomes:
             single[key] = {**row, "number": entry.number}
     return PartOutcomes(
         part,
-        _series(OUTCOME, pa.uint8(), bytes(codes), part.rows),
-        _series("batch", pa.int64(), numbers.tobytes(), part.rows),
+        spans,
         pl.DataFrame(list(single.values()), schema={**_SINGLE, "number": pl.Int64}),
-        {entry.number: entry.receipt.reason or "" for entry in entries if entry.receipt},
-        {entry.number: entry.receipt.permanent for entry in entries if entry.receipt},
+        {entry.number: entry.receipt.reason for entry in entries if entry.receipt and entry.receipt.reason},
+        [entry.number for entry in entries if entry.receipt and not entry.receipt.permanent],
         pl.DataFrame([list(ids), list(ids.values())], schema={KEY: pl.String, DESTINATION_ID: pl.String}),
     )
 
@@ -126,10 +127,6 @@ def _code(receipt: Receipt, outcome: Outcome, reason: str | None) -> int:
     if reason == NEVER_ARRIVED:
         return UNSENT
     return REFUSED_IN_DOUBT if receipt.doubtful else CODES[outcome]
-
-
-def _series(name: str, kind: pa.DataType, values: bytes, rows: int) -> pl.Series:
-    return pl.Series(name, pa.Array.from_buffers(kind, rows, [None, pa.py_buffer(values)]))
 
 
 def count(outcomes: list[PartOutcomes], plan: PlanRef) -> Counts:

@@ -22,6 +22,7 @@ from zsync_pipelines.engine.frames import (
 from zsync_pipelines.engine.identifiers import BLANK, REMOVAL_COLUMNS
 from zsync_pipelines.engine.parts import Actions, Part
 from zsync_pipelines.engine.refusals import REFUSAL_COLUMNS
+from zsync_pipelines.engine.row_hash import ROW_HASH
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.evaluate import INVALID_SCHEMA
 from zsync_pipelines.service.refs import PlanPart
@@ -105,7 +106,7 @@ def plan_writers(
 
 def carried_now(members: pa.Schema, *, gives_ids: bool) -> Schema:
     """What a snapshot carries of members as they are mapped now."""
-    fields = payload_schema(pl.DataFrame(members.empty_table()).schema)
+    fields = {ROW_HASH: pl.UInt64(), **payload_schema(pl.DataFrame(members.empty_table()).schema)}
     return {DESTINATION_ID: pl.String(), **fields} if gives_ids else fields
 
 

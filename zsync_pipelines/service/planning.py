@@ -17,7 +17,7 @@ from zsync_pipelines.domain.run import RunOptions
 from zsync_pipelines.engine.guard import Due, Verdict, judge
 from zsync_pipelines.engine.membership import shape_of
 from zsync_pipelines.engine.parts import Actions, Part
-from zsync_pipelines.engine.policy import decide, note_parked, rebaseline
+from zsync_pipelines.engine.policy import decide, is_settled, note_parked, rebaseline, settled_states
 from zsync_pipelines.engine.refusals import Patience, park
 from zsync_pipelines.engine.sharing import Sharing
 from zsync_pipelines.errors import SnapshotError
@@ -33,6 +33,9 @@ from zsync_pipelines.service.snapshots import Snapshot, hash_ranges
 from zsync_pipelines.service.waiting import WaitingKeys
 from zsync_pipelines.store.frames import FrameFile
 from zsync_pipelines.store.snapshots import SnapshotManifest
+
+_STALE_SHARE = 0.1
+"""Above this share of members that only their fields show to be as they should be, their hashes are made anew."""
 
 
 def make_plan(
@@ -57,7 +60,7 @@ def make_plan(
         snapshot = stack.enter_context(_open_snapshot(app, manifest, options))
         comparison = _compare(app, setup, membership, snapshot, options, stack)
         identifiers = tuple(comparison.identifiers)
-        spans = hash_ranges(comparison.members.rows, snapshot.rows)
+        spans = hash_ranges(app.settings.piece_bytes, comparison.members, snapshot)
         if manifest is not None and not (options.rebaseline or options.full_resync):
             check_key_types(manifest, membership, comparison, spans)
         standing = Standing(app.storage, None if options.rebaseline or not manifest else manifest.refused)
@@ -70,13 +73,15 @@ def make_plan(
         )
         patience = _patience(app, setup, options)
         for number, (low, high) in enumerate(spans):
-            compared = comparison.read(low, high)
+            compared = comparison.read(low, high, whole=full or options.rebaseline)
+            if compared.is_quiet:
+                continue
             sharing = claims.of(compared, low, high)
             actions = _act(mode, options, compared, sharing)
             parked = park(actions, standing.read(low, high), patience)
             actions = note_parked(parked, sharing)
             output.write(actions, compared.invalid, parked.standing)
-            tally.see(actions, compared, sharing)
+            tally.see(actions, compared, sharing, comparison.states)
             progress("ranges compared", number + 1, len(spans))
     verdict = _judge(setup, manifest, membership, tally, options)
     return PlanRef(
@@ -101,6 +106,7 @@ def make_plan(
         identifiers=identifiers,
         gives_ids=gives_ids,
         resent=options.full_resync or options.rebaseline,
+        stale_hashes=not full and tally.told_by_fields > _STALE_SHARE * membership.rows,
     )
 
 
@@ -130,6 +136,7 @@ def _compare(
         # Those of earlier runs go on telling rows apart, though they are mapped no more.
         identifiers=tuple(dict.fromkeys([*snapshot.identifiers, *mapped])),
         max_bytes=setup.capabilities.max_batch_bytes,
+        states=settled_states(setup.sync.sync_mode),
     )
 
 
@@ -182,12 +189,14 @@ class _Tally:
     followers: int = 0
     unusable: int = 0
     waiting: int = 0
+    told_by_fields: int = 0
 
-    def see(self, actions: Actions, compared: Compared, sharing: Sharing) -> None:
+    def see(self, actions: Actions, compared: Compared, sharing: Sharing, states: list[int]) -> None:
         self.changes.update({part: rows.height for part, rows in actions.parts.items()})
         self.followers += int(sharing.shared["follows"].sum())
         self.unusable += compared.unusable
         self.waiting += compared.waiting
+        self.told_by_fields += compared.diff.stayed.filter(is_settled(states)).height
 
 
 def _judge(

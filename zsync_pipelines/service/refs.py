@@ -76,6 +76,7 @@ class PlanRef:
     any). `waiting`: entities left alone because a destination has not judged what an earlier run sent of them.
     `shared_path`: who shares identifiers, if anybody was looked at.
     `identifiers`, `gives_ids`: as the destination declares them. `resent`: every refusal before is forgotten.
+    `stale_hashes`: many rows of the snapshot are as they should be, and their hashes do not tell.
     """
 
     run_id: str
@@ -99,6 +100,7 @@ class PlanRef:
     identifiers: tuple[str, ...] = ()
     gives_ids: bool = False
     resent: bool = False
+    stale_hashes: bool = False
 
     def rows(self, op: Op, *, held: bool = False) -> int:
         """Rows due, by what they count as: those to send, or those held."""

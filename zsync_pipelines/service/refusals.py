@@ -48,16 +48,16 @@ class Standing:
     """The refusals as of the last run, open for reading by ranges."""
 
     def __init__(self, storage: Storage, entry: FrameEntry | None) -> None:
-        self._file = FrameFile(storage, entry.path, entry.rows) if entry else None
+        self.file = FrameFile(storage, entry.path, entry.rows) if entry else None
         self.rows = entry.rows if entry else 0
 
     def read(self, low: int = 0, high: int = 1 << 64) -> pl.DataFrame:
         """Refusals of rows with key hashes in [low, high)."""
-        return empty_frame(REFUSAL_COLUMNS) if self._file is None else self._file.read(low, high)
+        return empty_frame(REFUSAL_COLUMNS) if self.file is None else self.file.read(low, high)
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self.file is not None:
+            self.file.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,7 @@ def write_refusals(
         }
         parked = _parked(app, plan, stack, judging=judging)
         writer = stack.enter_context(frame_writer(app.storage, path, empty_frame(REFUSAL_COLUMNS).to_arrow().schema))
-        planned = sum(part.part.rows for part in outcomes)
-        for low, high in hash_ranges(planned, standing.rows):
+        for low, high in hash_ranges(app.settings.piece_bytes, standing.file, *files.values()):
             before = standing.read(low, high)
             judged = [(part.part.op, part.read(files[part.part.name], low, high)) for part in outcomes]
             refused = pl.concat([_refused(op, rows) for op, rows in judged]) if judged else before.clear()

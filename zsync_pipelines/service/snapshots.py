@@ -1,34 +1,33 @@
-"""Reading a snapshot version by hash ranges, and writing the next one in proportion to what changed."""
+"""Reading a snapshot version by hash ranges, whole or without the rows that are as they should be."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 import polars as pl
 
-from zsync_pipelines.engine.advance import merge
+from zsync_pipelines.domain.keys import KEY_HASH
+from zsync_pipelines.engine.advance import merge, shaped
 from zsync_pipelines.engine.frames import (
-    CHANGES_COLUMNS,
     GONE,
     MEMBER,
     SNAPSHOT_COLUMNS,
+    STATE,
     Schema,
+    by_key,
     carried_schema,
     empty_frame,
 )
-from zsync_pipelines.engine.identifiers import row_columns, with_identity
-from zsync_pipelines.store.frames import FrameFile, frame_writer, ranges
-from zsync_pipelines.store.snapshots import FrameEntry, SnapshotManifest
+from zsync_pipelines.engine.narrow import Settled, matching, overridden, settle
+from zsync_pipelines.engine.row_hash import ROW_HASH, ROW_ID
+from zsync_pipelines.store.frames import FrameFile, ranges
+from zsync_pipelines.store.snapshots import SnapshotManifest
 from zsync_pipelines.store.storage import Storage
 
-ROWS_PER_RANGE = 1_000_000
-"""Rows of either side that the engine holds in memory at a time; about 200 MB with three text fields."""
-_MAX_CHANGE_FILES = 16
-_MAX_CHANGE_SHARE = 0.5
-"""Beyond either, a new base is written: reading then touches at most 1.5 times the rows of a fresh base."""
+_MAX_ROWS_PER_RANGE = 1_000_000
+_NARROW = (KEY_HASH, ROW_ID, ROW_HASH, MEMBER, STATE)
 
 
 class Snapshot:
@@ -45,6 +44,8 @@ class Snapshot:
             raise
         newest = empty_frame({}) if not self._files else pl.DataFrame(self._files[-1].schema.empty_table())
         self.payload: Schema = carried_schema(newest.schema)
+        self.has_hashes = all(set(_NARROW) <= set(file.schema.names) for file in self._files)
+        """Whether rows can be told by their hashes; files of old versions have none."""
 
     def read(self, low: int = 0, high: int = 1 << 64) -> pl.DataFrame:
         """The version's rows with key hashes in [low, high), sorted."""
@@ -52,6 +53,24 @@ class Snapshot:
             return empty_frame({**SNAPSHOT_COLUMNS, **self.payload})
         layers = [file.read(low, high) for file in self._files]
         return merge(layers[0].drop(GONE, strict=False), layers[1:], self.payload, self.identifiers)
+
+    def read_touched(self, low: int, high: int, hashes: pl.Series) -> pl.DataFrame:
+        """The rows that have one of these key hashes (sorted), and maybe others; in [low, high), sorted."""
+        layers = self._narrow(low, high)
+        if layers is None:
+            return self.read(low, high)
+        return self._chosen(layers, [matching(layer.rows, hashes) & ~layer.is_over for layer in layers])
+
+    def settle(
+        self, low: int, high: int, members: pl.DataFrame, states: list[int], *, alone: bool
+    ) -> tuple[Settled, pl.DataFrame] | None:
+        """Which `members` (key and row hash, sorted) are held as they are, in one of the `states`, and (`alone`) have
+        no other row; and the snapshot's other rows. None where only fields can tell."""
+        layers = self._narrow(low, high)
+        if layers is None:
+            return None
+        found = settle(members, [(layer.rows, layer.is_over) for layer in layers], states, alone=alone)
+        return found, self._chosen(layers, found.others)
 
     @property
     def identifiers(self) -> tuple[str, ...]:
@@ -61,6 +80,11 @@ class Snapshot:
     @property
     def rows(self) -> int:
         return self.manifest.rows if self.manifest else 0
+
+    @property
+    def bytes(self) -> int:
+        """About what all rows take in memory."""
+        return sum(file.bytes for file in self._files)
 
     def close(self) -> None:
         for file in self._files:
@@ -72,55 +96,50 @@ class Snapshot:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
+    def _narrow(self, low: int, high: int) -> list[_Layer] | None:
+        """The hashes of the range, base first; later rows of the same entity (and identity) are in the place of earlier
+        ones."""
+        if not self.has_hashes:
+            return None
+        layers = []
+        for number, file in enumerate(self._files):
+            start, rows = file.span(low, high)
+            columns = [name for name in _NARROW if name != ROW_ID or len(self._files) > 1]
+            hashes = file.rows_at(start, rows, [*columns, GONE] if number else columns)
+            layers.append(_Layer(file, start, hashes, hashes[GONE] if number else _no(rows)))
+        over = overridden([layer.rows for layer in layers]) if len(layers) > 1 else None
+        if over is None:
+            return layers
+        return [_Layer(x.file, x.start, x.rows, x.is_over | is_over) for x, is_over in zip(layers, over, strict=True)]
 
-def hash_ranges(*rows: int) -> list[tuple[int, int]]:
-    """Ranges of key hashes that keep the larger side within `ROWS_PER_RANGE`."""
-    return ranges(max(rows, default=0), ROWS_PER_RANGE)
+    def _chosen(self, layers: list[_Layer], masks: list[pl.Series]) -> pl.DataFrame:
+        """These rows of the layers, with everything that the version carries."""
+        found = [empty_frame({**SNAPSHOT_COLUMNS, **self.payload})]
+        for layer, mask in zip(layers, masks, strict=True):
+            if mask.any():
+                rows = layer.file.rows_at(layer.start, layer.rows.height).filter(mask)
+                found.append(shaped(rows, self.payload))
+        return found[-1] if len(found) <= 2 else by_key(pl.concat(found))  # noqa: PLR2004
 
 
 @dataclass(frozen=True, slots=True)
-class RangeChange:
-    """The snapshot's rows of one hash range as they are, and the change rows that the run makes."""
+class _Layer:
+    """A file's rows of one range by their hashes. `is_over`: no row of the version, since a later one is in its place,
+    or it says that the row is gone."""
 
-    before: pl.DataFrame
-    changes: pl.DataFrame
+    file: FrameFile
+    start: int
+    rows: pl.DataFrame
+    is_over: pl.Series
 
 
-def write_next(
-    storage: Storage,
-    folder: str,
-    following: SnapshotManifest,
-    parts: Iterable[RangeChange],
-    payload: Schema,
-    expected_changes: int,
-) -> SnapshotManifest:
-    """Write the files of the version `following` (which still names the files of the one before) and name them.
+def _no(rows: int) -> pl.Series:
+    return pl.repeat(value=False, n=rows, eager=True)
 
-    A change file, or a new base when the changes have grown. No file when nothing changed.
-    """
-    changed = sum(entry.rows for entry in following.changes) + expected_changes
-    base_rows = following.base.rows if following.base else 0
-    compact = (
-        following.base is None or len(following.changes) >= _MAX_CHANGE_FILES or changed > _MAX_CHANGE_SHARE * base_rows
-    )
-    if expected_changes == 0:
-        return following
-    columns = {**(SNAPSHOT_COLUMNS if compact else CHANGES_COLUMNS), **payload}
-    path = f"{folder}/{following.version:08d}-{following.run_id}-{'base' if compact else 'changes'}.parquet"
-    rows, members = following.rows, following.members
-    with frame_writer(storage, path, empty_frame(columns).to_arrow().schema) as writer:
-        for part in parts:
-            old, new = (with_identity(frame, following.identifiers) for frame in (part.before, part.changes))
-            replaced = old.join(new, on=row_columns(new.columns), how="semi")
-            kept = part.changes.filter(~pl.col(GONE))
-            rows += kept.height - replaced.height
-            members += int(kept[MEMBER].sum()) - int(replaced[MEMBER].sum())
-            all_rows = merge(part.before, [part.changes], payload, following.identifiers) if compact else part.changes
-            writer.write(all_rows)
-    entry = FrameEntry(path, writer.rows)
-    if compact:
-        return replace(following, rows=rows, members=members, base=entry, changes=())
-    if writer.rows == 0:
-        storage.delete(path)
-        return replace(following, rows=rows, members=members)
-    return replace(following, rows=rows, members=members, changes=(*following.changes, entry))
+
+def hash_ranges(piece_bytes: int, *sides: FrameFile | Snapshot | None) -> list[tuple[int, int]]:
+    """Ranges of key hashes in which no side takes much more than `piece_bytes` of memory."""
+    known = [side for side in sides if side is not None and side.rows]
+    pieces = [-(-max(side.bytes, 1) // piece_bytes) for side in known]
+    pieces += [-(-side.rows // _MAX_ROWS_PER_RANGE) for side in known]
+    return ranges(max(pieces, default=1))

@@ -5,8 +5,10 @@ The engine works range by range; memory is bounded by a range, whatever the size
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from types import TracebackType
 from typing import IO, Self
 
@@ -20,6 +22,9 @@ from zsync_pipelines.store.storage import Storage
 
 ROW_GROUP_ROWS = 131_072
 HASH_BITS = 64
+_END = 1 << HASH_BITS
+_TEXT_VIEW_BYTES = 12
+"""What a text takes in memory beyond the bytes that Parquet counts: a view of 16 bytes instead of a length of 4."""
 
 
 class FrameWriter:
@@ -28,19 +33,35 @@ class FrameWriter:
     def __init__(self, stream: IO[bytes], schema: pa.Schema) -> None:
         self._schema = schema
         # Measured on a million members with three fields: lz4 without dictionaries writes in a third of zstd's time
-        # and reads in an eighth, for 1.3 times the bytes.
-        self._writer = pq.ParquetWriter(stream, schema, compression="lz4", use_dictionary=False)
+        # and reads in an eighth, for 1.3 times the bytes. Hashes do not compress.
+        codecs = {field.name: "NONE" if field.type == pa.uint64() else "LZ4" for field in schema}
+        statistics = [KEY_HASH] if KEY_HASH in schema.names else False
+        self._writer = pq.ParquetWriter(
+            stream, schema, compression=codecs, use_dictionary=False, write_statistics=statistics
+        )
+        self._held: list[pl.DataFrame] = []
+        self._held_rows = 0
         self.rows = 0
 
     def write(self, frame: pl.DataFrame) -> None:
         """Append a frame; its columns are taken by name, missing ones are null."""
         if frame.is_empty():
             return
-        self._writer.write_table(conform(frame, self._schema), row_group_size=ROW_GROUP_ROWS)
         self.rows += frame.height
+        self._held.append(frame)
+        self._held_rows += frame.height
+        if self._held_rows >= ROW_GROUP_ROWS:  # many small frames make one row group
+            self._flush()
 
     def close(self) -> None:
+        self._flush()
         self._writer.close()
+
+    def _flush(self) -> None:
+        if self._held:
+            tables = [conform(frame, self._schema) for frame in self._held]
+            self._held, self._held_rows = [], 0
+            self._writer.write_table(pa.concat_tables(tables), row_group_size=ROW_GROUP_ROWS)
 
 
 @contextmanager
@@ -68,10 +89,16 @@ class FrameFile:
             self._file = pq.ParquetFile(self._stream)
         except (pa.ArrowInvalid, OSError) as error:
             raise SnapshotError(f"{place} is damaged ({type(error).__name__}); {_WHAT_TO_DO}") from error
-        self.rows = int(self._file.metadata.num_rows)
         metadata = self._file.metadata
-        self._group_rows = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+        self.rows = int(metadata.num_rows)
+        self._groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        self._starts = list(accumulate((group.num_rows for group in self._groups), initial=0))
+        self._lowest: list[int] | None = None
+        self._boundary = (0, 0)
         self._kept: tuple[int, pa.Table] | None = None
+        # Polars reads a third as fast again as pyarrow, and a part of a row group without the rest; it needs a path.
+        local = storage.local(path)
+        self._scan = None if local is None else pl.scan_parquet(local, glob=False)
         if expected_rows is not None and self.rows != expected_rows:
             self.close()
             raise SnapshotError(f"{place} holds {self.rows} rows, {expected_rows} were written; {_WHAT_TO_DO}")
@@ -80,51 +107,57 @@ class FrameFile:
     def schema(self) -> pa.Schema:
         return self._file.schema_arrow
 
-    def read(self, low: int = 0, high: int = 1 << HASH_BITS) -> pl.DataFrame:
-        """The rows whose key hash is in [low, high), in order of the hash."""
-        return self.locate(low, high)[1]
+    @property
+    def bytes(self) -> int:
+        """About what all rows take in memory."""
+        texts = sum(pa.types.is_large_string(field.type) or pa.types.is_string(field.type) for field in self.schema)
+        plain = sum(int(group.total_byte_size) for group in self._groups)
+        return plain + int(texts) * _TEXT_VIEW_BYTES * self.rows
+
+    def read(self, low: int = 0, high: int = _END, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The rows whose key hash is in [low, high), in order of the hash; only these columns, if any are named."""
+        return self.rows_at(*self.span(low, high), columns)
 
     def locate(self, low: int, high: int) -> tuple[int, pl.DataFrame]:
         """The rows whose key hash is in [low, high), and how many rows lie before them."""
-        groups = [
-            number
-            for number in range(self._file.num_row_groups)
-            if self._overlaps(self._file.metadata.row_group(number), low, high)
-        ]
-        try:
-            frame = pl.DataFrame(self._file.read_row_groups(groups)) if groups else empty(self.schema)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise SnapshotError(f"{self.path} is damaged ({type(error).__name__}); {_WHAT_TO_DO}") from error
-        if low == 0 and high >= 1 << HASH_BITS:
-            return 0, frame
-        before = sum(self._group_rows[: groups[0]]) if groups else 0
-        hashes = frame[KEY_HASH]
-        first = int((hashes < low).sum()) if low else 0
-        last = int((hashes < high).sum()) if high < 1 << HASH_BITS else frame.height
-        return before + first, frame.slice(first, last - first)
+        start, rows = self.span(low, high)
+        return start, self.rows_at(start, rows)
+
+    def span(self, low: int, high: int) -> tuple[int, int]:
+        """Where the rows lie whose key hash is in [low, high): how many rows are before them, and how many they are."""
+        start, stop = self._position(low), self._position(high)
+        return start, stop - start
+
+    def rows_at(self, start: int, rows: int, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """`rows` rows from row `start` on."""
+        if not rows:
+            frame = empty(self.schema)
+            return frame if columns is None else frame.select(columns)
+        with self._whole():
+            if self._scan is not None:
+                chosen = self._scan if columns is None else self._scan.select(columns)
+                return chosen.slice(start, rows).collect()
+            first, last = self._group_of(start), self._group_of(start + rows - 1)
+            names = None if columns is None else list(columns)
+            table = self._file.read_row_groups(list(range(first, last + 1)), columns=names)
+            return pl.DataFrame(table.slice(start - self._starts[first], rows))
 
     def slice(self, start: int, rows: int) -> pa.Table:
         """`rows` rows from row `start` on, reading only the row groups that hold them."""
-        parts, first = [], 0
-        for number, count in enumerate(self._group_rows):
-            low, high = max(start, first), min(start + rows, first + count)
-            if low < high:
-                parts.append(self._group(number).slice(low - first, high - low))
-            first += count
+        parts = []
+        end = min(start + rows, self.rows)
+        for number in range(self._group_of(start), len(self._groups)) if start < end else ():
+            first, last = self._starts[number], self._starts[number + 1]
+            if first >= end:
+                break
+            low, high = max(start, first), min(end, last)
+            parts.append(self._group(number).slice(low - first, high - low))
         return pa.concat_tables(parts) if parts else self.schema.empty_table()
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """These columns of all rows, in their order, a bounded number at a time. SnapshotError if it is damaged."""
-        try:
+        with self._whole():
             yield from self._file.iter_batches(columns=columns)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise SnapshotError(f"{self.path} is damaged ({type(error).__name__}); {_WHAT_TO_DO}") from error
-
-    def _group(self, number: int) -> pa.Table:
-        """A row group. The last one is kept: slices are mostly taken one after the other."""
-        if self._kept is None or self._kept[0] != number:
-            self._kept = (number, self._file.read_row_group(number))
-        return self._kept[1]
 
     def close(self) -> None:
         self._kept = None
@@ -137,9 +170,43 @@ class FrameFile:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def _overlaps(self, group: pq.RowGroupMetaData, low: int, high: int) -> bool:
-        statistics = group.column(self.schema.get_field_index(KEY_HASH)).statistics
-        return statistics is None or (statistics.min < high and statistics.max >= low)
+    def _position(self, boundary: int) -> int:
+        """How many rows have a key hash below `boundary`."""
+        if boundary <= 0 or not self.rows:
+            return 0
+        if boundary >= _END:
+            return self.rows
+        if self._boundary[0] == boundary:  # where one range ends, the next one begins
+            return self._boundary[1]
+        if self._lowest is None:
+            column = self.schema.get_field_index(KEY_HASH)
+            self._lowest = [int(group.column(column).statistics.min) for group in self._groups]
+        # Hashes below the boundary may go on into the group before the first that begins at or above it.
+        number = bisect_right(self._lowest, boundary - 1) - 1
+        found = 0
+        if number >= 0:
+            first, rows = self._starts[number], self._groups[number].num_rows
+            hashes = self.rows_at(first, rows, [KEY_HASH]).to_series()
+            found = first + int(hashes.search_sorted(boundary, side="left"))
+        self._boundary = (boundary, found)
+        return found
+
+    def _group_of(self, row: int) -> int:
+        return bisect_right(self._starts, row) - 1
+
+    def _group(self, number: int) -> pa.Table:
+        """A row group. The last one is kept: slices are mostly taken one after the other."""
+        if self._kept is None or self._kept[0] != number:
+            with self._whole():
+                self._kept = (number, self._file.read_row_group(number))
+        return self._kept[1]
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        try:
+            yield
+        except (pa.ArrowInvalid, OSError, pl.exceptions.PolarsError) as error:
+            raise SnapshotError(f"{self.path} is damaged ({type(error).__name__}); {_WHAT_TO_DO}") from error
 
 
 _WHAT_TO_DO = (
@@ -148,9 +215,9 @@ _WHAT_TO_DO = (
 )
 
 
-def ranges(rows: int, rows_per_range: int) -> list[tuple[int, int]]:
-    """Split the hash space into equal ranges that hold about `rows_per_range` of `rows` rows each."""
-    bits = max(0, (max(rows, 1) - 1) // rows_per_range).bit_length()
+def ranges(pieces: int) -> list[tuple[int, int]]:
+    """The hash space in equal ranges, `pieces` of them or up to twice as many."""
+    bits = max(0, max(pieces, 1) - 1).bit_length()
     width = 1 << (HASH_BITS - bits)
     return [(number * width, (number + 1) * width) for number in range(1 << bits)]
 

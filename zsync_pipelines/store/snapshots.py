@@ -31,6 +31,7 @@ class SnapshotManifest:
     """One version of a sync's snapshot: a base, and the changes of later runs (oldest first).
 
     `rows`: entities in it; `members`: those of them that are in the audience. `fingerprint`: the target it speaks of.
+    `delta`: the change rows of this version alone, for the history (of a first version its base; None: no changes).
     `established`: some run went through to its end, so the next one is no first run any more. `identifiers`: the fields
     by which its rows are told apart beside the key. `refused`: rows that the destination keeps refusing, in a file of
     its own.
@@ -50,10 +51,17 @@ class SnapshotManifest:
     changes: tuple[FrameEntry, ...] = ()
     identifiers: tuple[str, ...] = ()
     refused: FrameEntry | None = None
+    delta: FrameEntry | None = None
 
     @property
     def files(self) -> list[FrameEntry]:
+        """What the version is read from, oldest first."""
         return ([self.base] if self.base else []) + list(self.changes)
+
+    @property
+    def named_files(self) -> list[FrameEntry]:
+        """Every file that is needed to read the version and its history."""
+        return self.files + ([self.delta] if self.delta else [])
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; `from_json` is the inverse."""
@@ -61,8 +69,8 @@ class SnapshotManifest:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> SnapshotManifest:
-        base, refused = value["base"], value.get("refused")
-        manifest = cls(**{**value, "base": None, "changes": (), "refused": None})
+        base, refused, delta = value["base"], value.get("refused"), value.get("delta")
+        manifest = cls(**{**value, "base": None, "changes": (), "refused": None, "delta": None})
         return replace(
             manifest,
             key_type=KeyType(value["key_type"]),
@@ -71,6 +79,7 @@ class SnapshotManifest:
             changes=tuple(FrameEntry(**entry) for entry in value["changes"]),
             identifiers=tuple(value.get("identifiers", ())),
             refused=FrameEntry(**refused) if refused else None,
+            delta=FrameEntry(**delta) if delta else None,
         )
 
 
@@ -107,7 +116,7 @@ class SnapshotStore:
         query = sa.select(snapshots.c.manifest).where(snapshots.c.sync_id == sync_id)
         with self._engine.connect() as connection:
             bodies = connection.execute(query).scalars().all()
-        return {entry.path for body in bodies for entry in SnapshotManifest.from_json(body).files}
+        return {entry.path for body in bodies for entry in SnapshotManifest.from_json(body).named_files}
 
     def flip(self, connection: sa.Connection, manifest: SnapshotManifest, at: datetime) -> None:
         """Record a version and point to it."""

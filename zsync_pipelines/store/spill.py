@@ -1,65 +1,78 @@
-"""Sorting more rows than memory holds: rows are spread over hash ranges on disk, then taken range by range."""
+"""Sorting more rows than memory holds: sorted runs of them go to disk, and come back by ranges of the key hash."""
 
 from __future__ import annotations
 
-import shutil
+import os
 import tempfile
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import polars as pl
 import pyarrow as pa
 
 from zsync_pipelines.domain.keys import KEY_HASH
+from zsync_pipelines.errors import StorageError
 
-ROWS_IN_MEMORY = 2_000_000
-_RANGE_BITS = 6
+_BITS = 8
+_PARTS = 1 << _BITS
+_HASH_BITS = 64
+_TOO_MUCH = 4
+"""A part that is so many times what may be held is spread once more."""
 
 
 class Spill:
-    """Takes frames in any order and gives them back in order of hash ranges; rows within a range come as they went in.
+    """Takes frames in any order and gives them back in order of hash ranges; rows of one hash come as they went in.
 
-    Up to `rows_in_memory` rows stay in memory; beyond that, everything goes to a temporary folder in `folder`.
+    Up to about `held_bytes` of rows are in memory, and a few times as much while they are sorted or read. What is
+    beyond goes to a file in `folder` that has no name, so that it is gone with its process, however that ends.
     """
 
-    def __init__(self, folder: Path, rows_in_memory: int = ROWS_IN_MEMORY) -> None:
-        self._folder = folder
-        self._limit = rows_in_memory
+    def __init__(self, folder: Path, held_bytes: int, *, first_bit: int = 0) -> None:
+        self._folder, self._limit = folder, held_bytes
+        self._divisor = 1 << (_HASH_BITS - _BITS - first_bit)
+        self._first_bit = first_bit
         self._held: list[pl.DataFrame] = []
-        self._rows = 0
-        self._writers: dict[int, pa.RecordBatchStreamWriter] = {}
-        self._temporary: Path | None = None
+        self._held_bytes = 0
+        self._schema: pa.Schema | None = None
+        self._file: IO[bytes] | None = None
+        self._runs: list[array[int]] = []
+        """Of each sorted run, where its parts begin in the file, and where the last one ends."""
 
     def add(self, frame: pl.DataFrame) -> None:
-        """Take a frame with a `key_hash` column; all frames have one schema."""
+        """Take a frame with a `key_hash` column; all frames have one schema. StorageError if the disk does not."""
         if frame.is_empty():
             return
         self._held.append(frame)
-        self._rows += frame.height
-        if self._rows > self._limit:
+        self._held_bytes += int(frame.estimated_size())
+        if self._held_bytes > self._limit:
             self._flush()
 
     def drain(self) -> Iterator[pl.DataFrame]:
-        """Every row, one frame a hash range, in order of the ranges. Nothing if nothing was added."""
-        if self._temporary is None:
+        """Every row, in frames of about `held_bytes`, in order of the ranges. Nothing if nothing was added."""
+        if self._file is None:
             if self._held:
                 yield pl.concat(self._held)
             return
         if self._held:
             self._flush()
-        for writer in self._writers.values():
-            writer.close()
-        for number in sorted(self._writers):
-            with pa.OSFile(str(self._place(number)), "rb") as stream:
-                yield pl.DataFrame(pa.ipc.open_stream(stream).read_all())
+        first, size = 0, 0
+        for part in range(_PARTS):
+            more = sum(run[part + 1] - run[part] for run in self._runs)
+            if size and size + more > self._limit:
+                yield from self._read(first, part, size)
+                first, size = part, 0
+            size += more
+        if size:
+            yield from self._read(first, _PARTS, size)
 
     def close(self) -> None:
-        """Delete the temporary folder."""
+        """Give the disk back."""
         self._held = []
-        if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+        if self._file is not None:
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -68,17 +81,56 @@ class Spill:
         self.close()
 
     def _flush(self) -> None:
-        if self._temporary is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._temporary = Path(tempfile.mkdtemp(prefix="spill-", dir=self._folder))
-        rows = pl.concat(self._held).with_columns((pl.col(KEY_HASH) // 2 ** (64 - _RANGE_BITS)).alias("range"))
-        self._held, self._rows = [], 0
-        for (number,), part in rows.partition_by("range", as_dict=True, include_key=False).items():
-            table = part.to_arrow()
-            if number not in self._writers:
-                self._writers[number] = pa.ipc.new_stream(str(self._place(number)), table.schema)
-            self._writers[number].write_table(table)
+        """Write what is held as one sorted run."""
+        rows = pl.concat(self._held).sort(KEY_HASH, maintain_order=True)
+        self._held, self._held_bytes = [], 0
+        starts = rows[KEY_HASH].search_sorted(self._boundaries(rows), side="left").to_list()
+        table = rows.to_arrow().combine_chunks()
+        self._schema = table.schema
+        stops = [*starts[1:], rows.height]
+        places = array("q")
+        try:
+            if self._file is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  # closed with the spill
+            at = self._file.seek(0, os.SEEK_END)
+            for start, stop in zip(starts, stops, strict=True):
+                places.append(at)
+                for batch in table.slice(start, stop - start).to_batches() if stop > start else ():
+                    at += self._file.write(batch.serialize())
+            self._file.flush()
+        except OSError as error:
+            raise StorageError(
+                f"{self._folder} cannot hold what does not fit into memory: {error.strerror or error}; make room "
+                "there, or raise ZSYNC_MEMORY_LIMIT"
+            ) from error
+        places.append(at)
+        self._runs.append(places)
 
-    def _place(self, number: int) -> Path:
-        assert self._temporary is not None  # noqa: S101  # set before any range is written
-        return self._temporary / f"{number:02d}.arrow"
+    def _boundaries(self, rows: pl.DataFrame) -> pl.Series:
+        """The least hash of each part. A spread part's rows share their first bits."""
+        shared = 0
+        if self._first_bit:
+            above = 1 << (_HASH_BITS - self._first_bit)
+            shared = int(rows[KEY_HASH][0]) // above * above
+        return pl.Series([shared + part * self._divisor for part in range(_PARTS)], dtype=pl.UInt64)
+
+    def _read(self, first: int, stop: int, size: int) -> Iterator[pl.DataFrame]:
+        """The rows of some parts, which lie side by side in each run."""
+        if stop - first == 1 and size > _TOO_MUCH * self._limit and self._first_bit + 2 * _BITS <= _HASH_BITS:
+            with Spill(self._folder, self._limit, first_bit=self._first_bit + _BITS) as again:
+                for run in self._runs:
+                    again.add(self._frame([run], first, stop))
+                yield from again.drain()
+            return
+        yield self._frame(self._runs, first, stop)
+
+    def _frame(self, runs: list[array[int]], first: int, stop: int) -> pl.DataFrame:
+        assert self._file is not None and self._schema is not None  # noqa: S101  # set with the first run
+        batches = []
+        for run in runs:
+            start, length = run[first], run[stop] - run[first]
+            source = pa.BufferReader(os.pread(self._file.fileno(), length, start))
+            while source.tell() < length:
+                batches.append(pa.ipc.read_record_batch(source, self._schema))
+        return pl.DataFrame(pa.Table.from_batches(batches, self._schema))

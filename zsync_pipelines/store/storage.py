@@ -45,6 +45,10 @@ class Storage:
         """Open a file for random reads; FileNotFoundError if there is none."""
         return self.locate(path).open("rb")
 
+    def local(self, path: str) -> Path | None:
+        """Where a file lies on this machine, for readers that want a path; None if it lies elsewhere."""
+        return self.locate(path)
+
     def size(self, path: str) -> int | None:
         """Bytes, or None if there is no such file."""
         place = self.locate(path)

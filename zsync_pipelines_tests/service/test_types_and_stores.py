@@ -10,6 +10,7 @@ from uuid import UUID
 import duckdb
 import pytest
 
+from zsync_pipelines.config.settings import Settings
 from zsync_pipelines.domain.run import RunStatus
 from zsync_pipelines.service.explain import explain
 from zsync_pipelines.service.history import list_rejections
@@ -113,11 +114,7 @@ def test_runs_history_and_leases_live_in_postgresql_too(tmp_path, postgres_url):
 
 
 def test_many_rows_are_spilled_and_compared_range_by_range(world, monkeypatch):
-    from zsync_pipelines.service import snapshots
-    from zsync_pipelines.store import spill
-
-    monkeypatch.setattr(spill.Spill.__init__, "__defaults__", (50,))
-    monkeypatch.setattr(snapshots, "ROWS_PER_RANGE", 64)
+    monkeypatch.setattr(Settings, "piece_bytes", 2_000)
     people = {n: f"p{n}@x.org" for n in range(1000)}
     world.people(people)
     assert changes(world.run()) == (1000, 0, 0)
@@ -131,14 +128,17 @@ def test_snapshots_grow_by_changes_and_are_compacted(world):
     people = {n: f"p{n}@x.org" for n in range(200)}
     world.people(people)
     world.run()
-    app, sizes = world.open(), []
-    for number in range(20):
+    app, kept = world.open(), []
+    for number in range(60):
         people[number] = f"changed{number}@x.org"
         world.people(people)
         assert changes(world.run()) == (0, 0, 1)
         manifest = app.snapshots.current(SYNC)
-        sizes.append(len(manifest.changes))
+        kept.append([entry.rows for entry in manifest.changes])
+        assert manifest.delta.rows == 1, "the run's own change is kept apart"
         assert manifest.rows == manifest.members == 200
-    assert max(sizes) == 16
-    assert 0 in sizes, "a new base was written"
+    assert max(map(len, kept)) < 8, "small files are merged"
+    assert max(map(sum, kept)) <= 50, "beyond a quarter of the base, a new base is written"
+    assert kept.count([]) == 1
+    assert len(app.storage.files(f"snapshots/{SYNC}")) > 60, "the history of every run stays"
     assert changes(world.run()) == (0, 0, 0)

@@ -1,0 +1,90 @@
+"""Passing over members that the destination holds as they are, by hashes alone.
+
+Both sides are sorted by key hash, so that polars joins them by merging. What is passed over has equal key hashes and
+equal row hashes; everything else is left to be compared by keys and values, so that a collision of key hashes merges
+nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from zsync_pipelines.domain.keys import KEY_HASH
+from zsync_pipelines.engine.frames import MEMBER, STATE
+from zsync_pipelines.engine.row_hash import ROW_HASH, ROW_ID
+
+_INDEX, _LAYER = "index", "layer"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """`members`: which members are passed over. `others`: per layer of the snapshot, the rows that are not."""
+
+    members: pl.Series
+    others: list[pl.Series]
+
+
+def settle(
+    members: pl.DataFrame,
+    layers: Sequence[tuple[pl.DataFrame, pl.Series]],
+    states: Sequence[int],
+    *,
+    alone: bool = False,
+) -> Settled:
+    """Pair members (key and row hash, sorted) with rows of the layers (with `member` and `state`, sorted, and which of
+    them are no rows of the snapshot any more). `states`: those in which a row is as it should be. `alone`: not where
+    the snapshot has several rows of a key hash."""
+    ours = _indexed(members.select(KEY_HASH, ROW_HASH))
+    if alone:
+        living = pl.concat([rows.select(KEY_HASH).filter(~is_over) for rows, is_over in layers])
+        crowded = living.filter(pl.col(KEY_HASH).is_duplicated()).unique()
+        if crowded.height:
+            ours = ours.join(crowded, on=KEY_HASH, how="anti", maintain_order="left")
+            ours = ours.with_columns(pl.col(KEY_HASH).set_sorted())
+    passed, others = [], []
+    for rows, is_over in layers:
+        theirs = _indexed(rows.select(KEY_HASH, ROW_HASH, MEMBER, STATE, is_over.alias("over")))
+        pairs = ours.join(theirs, on=KEY_HASH, how="inner").filter(
+            (pl.col(ROW_HASH) == pl.col(f"{ROW_HASH}_right"))
+            & pl.col(MEMBER)
+            & pl.col(STATE).is_in(list(states))
+            & ~pl.col("over")
+        )
+        passed.append(pairs[_INDEX])
+        others.append(~(_at(pairs[f"{_INDEX}_right"], rows.height) | is_over))
+    return Settled(_at(pl.concat(passed or [pl.Series([])]), members.height), others)
+
+
+def overridden(layers: Sequence[pl.DataFrame]) -> list[pl.Series]:
+    """Which rows of each layer (key hash and `row_id`, sorted) have a later one in their place."""
+    later = [
+        _indexed(rows.select(KEY_HASH, ROW_ID)).with_columns(pl.lit(number).alias(_LAYER))
+        for number, rows in enumerate(layers)
+    ]
+    changes = pl.concat(later[1:])
+    last = changes.unique(subset=[KEY_HASH, ROW_ID], keep="last", maintain_order=True)
+    first = later[0].join(last.sort(KEY_HASH), on=KEY_HASH, how="inner")
+    found = [_at(first.filter(pl.col(ROW_ID) == pl.col(f"{ROW_ID}_right"))[_INDEX], layers[0].height)]
+    for number, rows in enumerate(layers[1:], start=1):
+        found.append(~_at(last.filter(pl.col(_LAYER) == number)[_INDEX], rows.height))
+    return found
+
+
+def matching(rows: pl.DataFrame, hashes: pl.Series) -> pl.Series:
+    """Which rows have one of the hashes; both sorted."""
+    wanted = hashes.unique(maintain_order=True).set_sorted().alias(KEY_HASH).to_frame()
+    found = _indexed(rows.select(KEY_HASH)).join(wanted, on=KEY_HASH, how="inner")
+    return _at(found[_INDEX], rows.height)
+
+
+def _indexed(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.with_columns(pl.col(KEY_HASH).set_sorted(), pl.int_range(pl.len(), dtype=pl.UInt32).alias(_INDEX))
+
+
+def _at(index: pl.Series, rows: int) -> pl.Series:
+    """A series of booleans that is true at these places."""
+    found = pl.repeat(value=False, n=rows, eager=True)
+    return found.scatter(index, values=True) if index.len() else found
