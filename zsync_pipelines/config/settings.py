@@ -46,7 +46,7 @@ class Settings:
     @property
     def piece_bytes(self) -> int:
         """What the engine takes in hand at a time. A step holds several: both sides, sorted copies, what is written."""
-        return self.memory_limit // 32
+        return self.memory_limit // 64
 
     @property
     def database_bytes(self) -> int:

@@ -16,8 +16,10 @@ from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
 from zsync_pipelines.service.refs import MembershipRef
 from zsync_pipelines.service.setup import SyncSetup
 from zsync_pipelines.sources.evaluate import EvaluationRequest, evaluate
+from zsync_pipelines.sources.reader import Bounds
 from zsync_pipelines.store.frames import frame_writer
 from zsync_pipelines.store.spill import Spill
+from zsync_pipelines.store.temporary import temporary_folder
 
 INVALID_SCHEMA = pa.schema(
     [
@@ -58,7 +60,10 @@ def evaluate_membership(
         as_of=as_of,
         audiences=setup.audiences,
     )
-    with evaluate(setup.source_url, request) as evaluation:
+    with (
+        temporary_folder(app.settings.temporary) as spilled,
+        evaluate(setup.source_url, request, bounds=Bounds(app.settings.database_bytes, spilled)) as evaluation,
+    ):
         return derive_membership(app, setup, evaluation, as_of, folder, progress)
 
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from zsync_pipelines.domain.evaluation import INTERRUPTED, AudienceEvaluation, Evaluated, EvaluationStatus
 from zsync_pipelines.domain.keys import KEY, KEY_HASH
 from zsync_pipelines.domain.run import Trigger
-from zsync_pipelines.engine.frames import by_key, key_hash
+from zsync_pipelines.engine.frames import by_key, has_repeats, key_hash
 from zsync_pipelines.engine.membership import resolve_duplicates
 from zsync_pipelines.errors import ConfigError, EvaluationError, ZsyncError
 from zsync_pipelines.service.audience_setup import AudienceSetup
@@ -30,9 +30,11 @@ from zsync_pipelines.service.lifecycle import new_run_id
 from zsync_pipelines.service.renewing import renewing
 from zsync_pipelines.service.retention import evaluation_folder, forget_old_evaluations
 from zsync_pipelines.sources.evaluate import Evaluation, evaluate
+from zsync_pipelines.sources.reader import Bounds
 from zsync_pipelines.store.evaluations import Claimed
 from zsync_pipelines.store.frames import frame_writer
 from zsync_pipelines.store.spill import Spill
+from zsync_pipelines.store.temporary import temporary_folder
 
 LOOK_SECONDS = 2.0
 _COLUMN_AT_FAULT = re.compile(r"^columns\.(\d+)(?:\.|$)")
@@ -100,7 +102,16 @@ def begun(app: Zsync, audience: AudienceSetup, order: Order) -> AudienceEvaluati
 
 def _evaluate(app: Zsync, audience: AudienceSetup, claimed: Claimed, progress: Progress) -> Evaluated:
     path = f"{evaluation_folder(audience.id, claimed.evaluation.id)}/rows.parquet"
-    columns, source = _open(audience, claimed.evaluation.as_of)
+    with temporary_folder(app.settings.temporary) as spilled:
+        bounds = Bounds(app.settings.database_bytes, spilled)
+        columns, source = _open(audience, claimed.evaluation.as_of, bounds)
+        return _keep(app, audience, columns, source, path, progress)
+
+
+def _keep(
+    app: Zsync, audience: AudienceSetup, columns: tuple[str, ...], source: Evaluation, path: str, progress: Progress
+) -> Evaluated:
+    """Write all rows of the audience, sorted."""
     null_keys = seen = members = conflicting = 0
     with source, Spill(app.settings.temporary, app.settings.piece_bytes) as spill:
         schema = pa.schema([pa.field(KEY_HASH, pa.uint64()), *source.schema])
@@ -114,7 +125,7 @@ def _evaluate(app: Zsync, audience: AudienceSetup, claimed: Claimed, progress: P
         with frame_writer(app.storage, path, schema) as writer:
             for part in spill.drain():
                 rows = by_key(part)
-                members += rows[KEY].n_unique()
+                members += rows[KEY].n_unique() if has_repeats(rows) else rows.height
                 conflicting += resolve_duplicates(rows).invalid.height
                 writer.write(rows)
     return Evaluated(
@@ -130,17 +141,17 @@ def _evaluate(app: Zsync, audience: AudienceSetup, claimed: Claimed, progress: P
     )
 
 
-def _open(audience: AudienceSetup, as_of: datetime) -> tuple[tuple[str, ...], Evaluation]:
+def _open(audience: AudienceSetup, as_of: datetime, bounds: Bounds) -> tuple[tuple[str, ...], Evaluation]:
     """The audience with the columns that its syncs map. Columns that the source cannot give are left out, so that one
     wrong sync, whose run says what is wrong, takes no other down."""
     try:
-        return audience.columns, evaluate(audience.source_url, audience.request(audience.columns, as_of))
+        return audience.columns, evaluate(audience.source_url, audience.request(audience.columns, as_of), bounds=bounds)
     except ConfigError as error:
         columns = tuple(name for name in audience.columns if not _is_at_fault(name, audience, error))
         if columns == audience.columns:
             raise
         _log.warning("audience '%s' is evaluated without columns that are at fault: %s", audience.id, error)
-    return columns, evaluate(audience.source_url, audience.request(columns, as_of))
+    return columns, evaluate(audience.source_url, audience.request(columns, as_of), bounds=bounds)
 
 
 def _is_at_fault(name: str, audience: AudienceSetup, error: ConfigError) -> bool:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from duckdb_engine import Dialect
 
 from zsync_pipelines.errors import SourceError
-from zsync_pipelines.sources.reader import BATCH_ROWS
+from zsync_pipelines.sources.reader import BATCH_ROWS, Bounds
 from zsync_pipelines.sources.statement import Statement
 from zsync_pipelines.sources.types import ColumnType, Family
 
@@ -41,9 +41,16 @@ class DuckDBReader:
     def __init__(self, url: sa.URL) -> None:
         self.dialect: sa.Dialect = Dialect(paramstyle="numeric_dollar")
         self._connection = _open(url)
+        self._chosen = set(url.query)
         self._connection.execute("SET TimeZone = 'UTC'")
         # A table that is missing must be an error, never a variable of this process that has its name.
         self._connection.execute("SET python_enable_replacements = false")
+
+    def bound(self, bounds: Bounds) -> None:
+        for name, value in (("memory_limit", f"{bounds.memory}B"), ("temp_directory", str(bounds.folder))):
+            if name not in self._chosen:
+                quoted = value.replace("'", "''")
+                self._connection.execute(f"SET {name} = '{quoted}'")
 
     def describe(self, statement: Statement) -> dict[str, ColumnType]:
         relation = self._relation(statement)

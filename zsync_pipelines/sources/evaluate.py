@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from zsync_pipelines.domain.config import Audience, Model
 from zsync_pipelines.domain.keys import KEY, KeyType
 from zsync_pipelines.sources.compile import Compiled, ModelCompiler
+from zsync_pipelines.sources.reader import Bounds
 from zsync_pipelines.sources.session import Session
 from zsync_pipelines.sources.statement import Statement, render
 from zsync_pipelines.sources.types import key_text, normalise
@@ -74,12 +75,15 @@ class Evaluation:
         self.close()
 
 
-def evaluate(url: str, request: EvaluationRequest, limit: int | None = None) -> Evaluation:
+def evaluate(
+    url: str, request: EvaluationRequest, limit: int | None = None, bounds: Bounds | None = None
+) -> Evaluation:
     """Compile and prepare to read, at most `limit` rows of it, whichever the source finds first.
 
+    `bounds`: what a database that works within this process may take.
     ConfigError for faults of the configuration, SourceError for those of the source.
     """
-    session = Session(url)
+    session = Session(url, bounds)
     try:
         compiled = _compile(session, request)
         if limit is not None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
 from urllib.parse import quote, quote_plus
 
 import pyarrow as pa
@@ -55,7 +57,23 @@ class Reader(Protocol):
         """Give the connection back. A second call does nothing."""
 
 
-def connect(url: str) -> Reader:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a database that works within this process may take: bytes of memory, and a folder for what is beyond."""
+
+    memory: int
+    folder: Path
+
+
+@runtime_checkable
+class Embedded(Protocol):
+    """A reader whose database works within this process."""
+
+    def bound(self, bounds: Bounds) -> None:
+        """Keep within these bounds."""
+
+
+def connect(url: str, bounds: Bounds | None = None) -> Reader:
     """Open a source for reading. SourceError if it is of no known type or does not answer."""
     try:
         parsed = sa.make_url(url)
@@ -69,7 +87,10 @@ def connect(url: str) -> Reader:
     try:
         reader = _READERS[backend]() if backend in _READERS else _sqlalchemy(backend)
         with explained(url, reader.errors, f"source {shown(url)} cannot be opened"):
-            return reader(parsed)
+            opened = reader(parsed)
+            if bounds is not None and isinstance(opened, Embedded):
+                opened.bound(bounds)
+            return opened
     except ModuleNotFoundError as error:
         extra = {"postgresql": "postgres", "mariadb": "mysql", **MODULES}.get(backend, backend)
         raise SourceError(

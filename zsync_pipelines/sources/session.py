@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from zsync_pipelines.errors import SourceError
 from zsync_pipelines.sources.operands import digits
-from zsync_pipelines.sources.reader import connect, explained, shown
+from zsync_pipelines.sources.reader import Bounds, connect, explained, shown
 from zsync_pipelines.sources.relations import Relation, origin
 from zsync_pipelines.sources.statement import Statement, render
 
@@ -24,9 +24,9 @@ _CATALOGS = (_STANDARD, "SELECT name FROM sqlite_master WHERE type IN ('table', 
 class Session:
     """An open source. Every failure of the database is a SourceError without the URL's password."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, bounds: Bounds | None = None) -> None:
         self._url = url
-        self._reader = connect(url)
+        self._reader = connect(url, bounds)
         self.dialect = self._reader.dialect
 
     def relation(self, table: str | None, query: str | None, alias: str, what: str) -> Relation:
