@@ -12,7 +12,7 @@ import sys
 
 import click
 
-from zsync_pipelines.cli import alerts, audiences, configuration, history, runs
+from zsync_pipelines.cli import alerts, audiences, configuration, history, members, runs
 from zsync_pipelines.cli.base import EXIT_INTERRUPTED, ZsyncCommand
 
 _LATER = {"demo": "zsync_pipelines.cli.demo"}
@@ -44,8 +44,9 @@ def cli() -> None:
     """
 
 
-for _command in (*configuration.COMMANDS, *audiences.COMMANDS, *runs.COMMANDS, *history.COMMANDS, *alerts.COMMANDS):
-    cli.add_command(_command)
+for _module in (configuration, audiences, runs, history, members, alerts):
+    for _command in _module.COMMANDS:
+        cli.add_command(_command)
 
 
 def main() -> None:

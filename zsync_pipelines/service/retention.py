@@ -1,5 +1,6 @@
-"""What is kept of older runs and evaluations.
+"""What is kept of older runs, snapshots and evaluations.
 
+Older versions of a snapshot go after `ZSYNC_KEEP_SNAPSHOTS_DAYS`, and with them the history of members.
 Refused rows and the delivery ledger go after `ZSYNC_KEEP_DELIVERIES_DAYS`; files of evaluations once
 `ZSYNC_KEEP_EVALUATIONS` newer ones are there.
 """
@@ -24,6 +25,12 @@ def forget_old_deliveries(app: Zsync, sync_id: str) -> None:
     for path in app.storage.files(refusals_folder(sync_id)):
         if path not in needed:
             app.storage.delete(path)
+
+
+def forget_old_versions(app: Zsync, sync_id: str) -> None:
+    """Forget older versions of a snapshot; their files are garbage then, unless the current one is read from them. Only
+    for the holder of the lease."""
+    app.snapshots.forget(sync_id, app.clock() - timedelta(days=app.settings.keep_snapshots_days))
 
 
 def evaluation_folder(audience_id: str, evaluation_id: str) -> str:

@@ -26,7 +26,7 @@ from zsync_pipelines.service.next_snapshot import holdings
 from zsync_pipelines.service.plan_checks import check_as_of
 from zsync_pipelines.service.planning import make_plan, sync_shape
 from zsync_pipelines.service.refs import MembershipRef, PlanRef
-from zsync_pipelines.service.retention import forget_old_deliveries
+from zsync_pipelines.service.retention import forget_old_deliveries, forget_old_versions
 from zsync_pipelines.service.sending import Delivery
 from zsync_pipelines.service.settling import give_up_unanswered, settle_unanswered, settle_verdicts
 from zsync_pipelines.service.setup import SyncSetup, load_setup
@@ -61,6 +61,7 @@ def start(
         for dead in app.runs.unsettled(run.sync_id, except_run=run.id):
             settle_dead_run(app, setup, dead, holder=run)
         settle_verdicts(app, setup, holder=run)
+        forget_old_versions(app, run.sync_id)
         collect_garbage(app, run.sync_id)
         forget_old_deliveries(app, run.sync_id)
     return run

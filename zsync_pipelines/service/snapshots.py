@@ -27,6 +27,8 @@ from zsync_pipelines.store.snapshots import SnapshotManifest
 from zsync_pipelines.store.storage import Storage
 
 _MAX_ROWS_PER_RANGE = 1_000_000
+MAX_PIECES = 1 << 14
+"""However little memory there is: below this, the work on a range costs more than its rows."""
 _NARROW = (KEY_HASH, ROW_ID, ROW_HASH, MEMBER, STATE)
 
 
@@ -142,4 +144,4 @@ def hash_ranges(piece_bytes: int, *sides: FrameFile | Snapshot | None) -> list[t
     known = [side for side in sides if side is not None and side.rows]
     pieces = [-(-max(side.bytes, 1) // piece_bytes) for side in known]
     pieces += [-(-side.rows // _MAX_ROWS_PER_RANGE) for side in known]
-    return ranges(max(pieces, default=1))
+    return ranges(min(max(pieces, default=1), MAX_PIECES))

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from zsync_pipelines.domain.keys import KeyType
 from zsync_pipelines.domain.run import utc_text
 from zsync_pipelines.errors import SnapshotError
+from zsync_pipelines.store.database import writing
 from zsync_pipelines.store.tables import snapshots, sync_state
 
 
@@ -104,6 +105,27 @@ class SnapshotStore:
         if body is None:
             raise SnapshotError(f"snapshot version {version} of sync '{sync_id}' is not in the control database")
         return SnapshotManifest.from_json(body)
+
+    def versions(self, sync_id: str, since: datetime | None = None) -> list[tuple[SnapshotManifest, datetime]]:
+        """Versions that are kept, and when each was committed (aware), oldest first."""
+        query = sa.select(snapshots.c.manifest, snapshots.c.created_at).where(snapshots.c.sync_id == sync_id)
+        if since is not None:
+            query = query.where(snapshots.c.created_at >= since)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.order_by(snapshots.c.version)).all()
+        return [(SnapshotManifest.from_json(body), at) for body, at in rows]
+
+    def forget(self, sync_id: str, before: datetime) -> None:
+        """Forget versions that were committed before then, but for the current one."""
+        current = sa.select(sync_state.c.snapshot_version).where(sync_state.c.sync_id == sync_id).scalar_subquery()
+        with writing(self._engine) as connection:
+            connection.execute(
+                sa.delete(snapshots).where(
+                    snapshots.c.sync_id == sync_id,
+                    snapshots.c.created_at < before,
+                    snapshots.c.version < current,
+                )
+            )
 
     def next_version(self, sync_id: str) -> int:
         """The number that the next version gets."""
