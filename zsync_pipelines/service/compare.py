@@ -89,6 +89,13 @@ class Comparison:
             waiting=waiting.height,
         )
 
+    def takes_all(self, low: int, high: int) -> bool:
+        """Whether the destination takes every member in [low, high) as it is, and waits to judge nobody."""
+        faults = self.faults is not None and self.faults.span(low, high)[1] > 0
+        if faults or self.waiting.read(low, high).height:
+            return False
+        return screen(self.members.read(low, high), self.fields, self.key_type, self.max_bytes).invalid.is_empty()
+
     def _both(self, low: int, high: int, *, whole: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The rows of both sides that have to be looked at."""
         if not whole:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 from zsync_pipelines.domain.keys import KEY, KEY_HASH, KeyType
 from zsync_pipelines.engine.membership import map_rows, membership_schema, prepare, resolve_duplicates, take_faults
 from zsync_pipelines.engine.row_hash import with_row_hash
+from zsync_pipelines.service.ahead import ahead
 from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
 from zsync_pipelines.service.refs import MembershipRef
 from zsync_pipelines.service.setup import SyncSetup
@@ -67,6 +69,21 @@ def evaluate_membership(
         return derive_membership(app, setup, evaluation, as_of, folder, progress)
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Faults and conflicts of a piece."""
+
+    faults: pl.DataFrame
+    conflicts: pl.DataFrame
+
+
+def _resolved(rows: pl.DataFrame) -> tuple[pl.DataFrame, _Found]:
+    """The members of a piece, sorted and with their hashes, and who cannot be one."""
+    members = resolve_duplicates(rows)
+    usable = take_faults(members.valid)
+    return with_row_hash(usable.valid), _Found(usable.invalid, members.invalid)
+
+
 def derive_membership(
     app: Zsync, setup: SyncSetup, source: AudienceRows, as_of: datetime, folder: str, progress: Progress = no_progress
 ) -> MembershipRef:
@@ -88,12 +105,10 @@ def derive_membership(
             frame_writer(app.storage, invalid_path, INVALID_SCHEMA) as invalid,
             frame_writer(app.storage, faults_path, INVALID_SCHEMA) as faults,
         ):
-            for rows in spill.drain():
-                members = resolve_duplicates(rows)
-                usable = take_faults(members.valid)
-                valid.write(with_row_hash(usable.valid))
-                faults.write(usable.invalid)
-                invalid.write(members.invalid)
+            for members, found in ahead(_resolved(rows) for rows in spill.drain()):
+                valid.write(members)
+                faults.write(found.faults)
+                invalid.write(found.conflicts)
     return MembershipRef(
         path=path,
         invalid_path=invalid_path,

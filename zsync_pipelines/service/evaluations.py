@@ -22,6 +22,7 @@ from zsync_pipelines.domain.run import Trigger
 from zsync_pipelines.engine.frames import by_key, has_repeats, key_hash
 from zsync_pipelines.engine.membership import resolve_duplicates
 from zsync_pipelines.errors import ConfigError, EvaluationError, ZsyncError
+from zsync_pipelines.service.ahead import ahead
 from zsync_pipelines.service.audience_setup import AudienceSetup
 from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
 from zsync_pipelines.service.evaluation_alerts import tell_of_evaluation
@@ -123,8 +124,7 @@ def _keep(
             spill.add(keyed.select(key_hash(), pl.all()))
             progress("rows read from the source", seen, None)
         with frame_writer(app.storage, path, schema) as writer:
-            for part in spill.drain():
-                rows = by_key(part)
+            for rows in ahead(by_key(part) for part in spill.drain()):
                 members += rows[KEY].n_unique() if has_repeats(rows) else rows.height
                 conflicting += resolve_duplicates(rows).invalid.height
                 writer.write(rows)

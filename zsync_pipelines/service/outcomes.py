@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from zsync_pipelines.domain.delivery import DESTINATION_ID, NEVER_ARRIVED, Op, Outcome, Receipt
+from zsync_pipelines.domain.delivery import DESTINATION_ID, MAYBE_THERE, NEVER_ARRIVED, Op, Outcome, Receipt
 from zsync_pipelines.domain.keys import KEY
 from zsync_pipelines.domain.run import Counts
 from zsync_pipelines.engine.advance import CODES, OUTCOME, REFUSED_IN_DOUBT, UNSENT
@@ -59,6 +59,8 @@ class PartOutcomes:
             pl.coalesce(REASON, of_batch).alias(REASON),
             pl.coalesce(PERMANENT, for_good).alias(PERMANENT),
         ).drop("code", "batch")
+        if MAYBE_THERE not in rows.columns:  # the membership itself is the plan of a first run
+            judged = judged.with_columns(pl.lit(value=False).alias(MAYBE_THERE))
         if DESTINATION_ID not in rows.columns:
             return judged
         given = judged.join(self.ids, on=KEY, how="left", maintain_order="left", suffix=":new")

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pyarrow as pa
 
 from zsync_pipelines.domain.capabilities import TargetFields
 from zsync_pipelines.domain.config import SyncMode
-from zsync_pipelines.domain.delivery import FIELD_PREFIX
+from zsync_pipelines.domain.delivery import FIELD_PREFIX, Op
 from zsync_pipelines.domain.destination import SyncShape
 from zsync_pipelines.domain.run import RunOptions
 from zsync_pipelines.engine.guard import Due, Verdict, judge
@@ -21,6 +22,7 @@ from zsync_pipelines.engine.policy import decide, is_settled, note_parked, rebas
 from zsync_pipelines.engine.refusals import Patience, park
 from zsync_pipelines.engine.sharing import Sharing
 from zsync_pipelines.errors import SnapshotError
+from zsync_pipelines.service.ahead import ahead
 from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
 from zsync_pipelines.service.claims import find_claims
 from zsync_pipelines.service.compare import Compared, Comparison
@@ -72,8 +74,11 @@ def make_plan(
             plan_writers(app, folder, schema, snapshot.payload, identifiers, gives_ids=gives_ids)
         )
         patience = _patience(app, setup, options)
-        for number, (low, high) in enumerate(spans):
-            compared = comparison.read(low, high, whole=full or options.rebaseline)
+        everybody = _everybody_is_new(setup, comparison, standing, spans, options)
+        read = partial(comparison.read, whole=full or options.rebaseline)
+        for number, (low, high, compared) in enumerate(
+            ahead((low, high, read(low, high)) for low, high in (() if everybody else spans))
+        ):
             if compared.is_quiet:
                 continue
             sharing = claims.of(compared, low, high)
@@ -83,11 +88,15 @@ def make_plan(
             output.write(actions, compared.invalid, parked.standing)
             tally.see(actions, compared, sharing, comparison.states)
             progress("ranges compared", number + 1, len(spans))
+    parts = output.written()
+    if everybody:
+        parts = [PlanPart(Part.ADD.value, Op.ADD, membership.path, membership.rows)]
+        tally.changes[Part.ADD] = membership.rows
     verdict = _judge(setup, manifest, membership, tally, options)
     return PlanRef(
         run_id=run_id,
         membership=membership,
-        parts=tuple(replace(part, held=_is_held(part, verdict)) for part in output.written()),
+        parts=tuple(replace(part, held=_is_held(part, verdict)) for part in parts),
         marks_path=output.path("marks"),
         marks=output.marks.rows,
         invalid_path=output.path("invalid"),
@@ -108,6 +117,20 @@ def make_plan(
         resent=options.full_resync or options.rebaseline,
         stale_hashes=not full and tally.told_by_fields > _STALE_SHARE * membership.rows,
     )
+
+
+def _everybody_is_new(
+    setup: SyncSetup, comparison: Comparison, standing: Standing, spans: list[tuple[int, int]], options: RunOptions
+) -> bool:
+    """Whether every row of the membership is an addition and nothing else is to be done, so that its file is the plan.
+
+    So it is in most first runs, where a copy of everybody would cost as much as all other work.
+    """
+    sends = setup.sync.sync_mode is not SyncMode.SUBTRACTIVE and not options.rebaseline
+    plain = not (comparison.identifiers or setup.capabilities.gives_ids or comparison.conflicts.rows or standing.rows)
+    if not (sends and plain and comparison.members.rows) or comparison.snapshot.rows or comparison.snapshot.files:
+        return False
+    return all(ahead(comparison.takes_all(low, high) for low, high in spans))
 
 
 def _compare(

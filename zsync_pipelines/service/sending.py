@@ -82,6 +82,8 @@ def read_batch(delivery: Delivery, part: PlanPart, entry: LedgerEntry, file: Fra
     if part.op is Op.REMOVE and BLANK in table.column_names:
         table = without(pl.DataFrame(table), plan.identifiers, BLANK).to_arrow().cast(table.schema)
     ids = [DESTINATION_ID] if DESTINATION_ID in table.column_names else []
+    if MAYBE_THERE not in table.column_names:  # the membership itself is the plan of a first run
+        table = table.append_column(MAYBE_THERE, pa.repeat(pa.scalar(value=False), table.num_rows))
     table = table.select([KEY, MAYBE_THERE, *ids, *payload_columns(table.column_names)]).combine_chunks()
     key_type = plan.membership.key_type
     return Batch(delivery.sync_id, entry.run_id, entry.number, part.op, table, key_type, entry.idempotency_key)

@@ -19,6 +19,7 @@ from zsync_pipelines.engine.advance import last_of_each, merge
 from zsync_pipelines.engine.frames import CHANGES_COLUMNS, GONE, MEMBER, SNAPSHOT_COLUMNS, Schema, empty_frame
 from zsync_pipelines.engine.identifiers import IDENTITY, row_columns, with_identity
 from zsync_pipelines.engine.row_hash import ROW_HASH, ROW_ID, row_id, with_row_hash
+from zsync_pipelines.service.ahead import ahead
 from zsync_pipelines.service.snapshots import Snapshot, hash_ranges
 from zsync_pipelines.store.frames import FrameFile, FrameWriter, frame_writer
 from zsync_pipelines.store.snapshots import FrameEntry, SnapshotManifest
@@ -83,7 +84,7 @@ def write_next(due: NextVersion, parts: Callable[[bool], Iterable[RangeChange]])
     with ExitStack() as stack:
         base = stack.enter_context(_writer(due, f"{name}-base.parquet", SNAPSHOT_COLUMNS)) if base_due else None
         delta = None if is_first else stack.enter_context(_writer(due, f"{name}-changes.parquet", CHANGES_COLUMNS))
-        for part in parts(base_due):
+        for part in ahead(parts(base_due)):
             replaced, kept = _replaced(part, following.identifiers), part.changes.filter(~pl.col(GONE))
             rows += kept.height - replaced.height
             members += int(kept[MEMBER].sum()) - int(replaced[MEMBER].sum())

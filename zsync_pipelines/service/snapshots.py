@@ -37,23 +37,23 @@ class Snapshot:
 
     def __init__(self, storage: Storage, manifest: SnapshotManifest | None) -> None:
         self.manifest = manifest
-        self._files: list[FrameFile] = []
+        self.files: list[FrameFile] = []
         try:
             for entry in manifest.files if manifest else []:
-                self._files.append(FrameFile(storage, entry.path, entry.rows))
+                self.files.append(FrameFile(storage, entry.path, entry.rows))
         except BaseException:
             self.close()
             raise
-        newest = empty_frame({}) if not self._files else pl.DataFrame(self._files[-1].schema.empty_table())
+        newest = empty_frame({}) if not self.files else pl.DataFrame(self.files[-1].schema.empty_table())
         self.payload: Schema = carried_schema(newest.schema)
-        self.has_hashes = all(set(_NARROW) <= set(file.schema.names) for file in self._files)
+        self.has_hashes = all(set(_NARROW) <= set(file.schema.names) for file in self.files)
         """Whether rows can be told by their hashes; files of old versions have none."""
 
     def read(self, low: int = 0, high: int = 1 << 64) -> pl.DataFrame:
         """The version's rows with key hashes in [low, high), sorted."""
-        if not self._files:
+        if not self.files:
             return empty_frame({**SNAPSHOT_COLUMNS, **self.payload})
-        layers = [file.read(low, high) for file in self._files]
+        layers = [file.read(low, high) for file in self.files]
         return merge(layers[0].drop(GONE, strict=False), layers[1:], self.payload, self.identifiers)
 
     def read_touched(self, low: int, high: int, hashes: pl.Series) -> pl.DataFrame:
@@ -86,10 +86,10 @@ class Snapshot:
     @property
     def bytes(self) -> int:
         """About what all rows take in memory."""
-        return sum(file.bytes for file in self._files)
+        return sum(file.bytes for file in self.files)
 
     def close(self) -> None:
-        for file in self._files:
+        for file in self.files:
             file.close()
 
     def __enter__(self) -> Self:
@@ -104,9 +104,9 @@ class Snapshot:
         if not self.has_hashes:
             return None
         layers = []
-        for number, file in enumerate(self._files):
+        for number, file in enumerate(self.files):
             start, rows = file.span(low, high)
-            columns = [name for name in _NARROW if name != ROW_ID or len(self._files) > 1]
+            columns = [name for name in _NARROW if name != ROW_ID or len(self.files) > 1]
             hashes = file.rows_at(start, rows, [*columns, GONE] if number else columns)
             layers.append(_Layer(file, start, hashes, hashes[GONE] if number else _no(rows)))
         over = overridden([layer.rows for layer in layers]) if len(layers) > 1 else None

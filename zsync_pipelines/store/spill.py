@@ -6,6 +6,7 @@ import os
 import tempfile
 from array import array
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -38,6 +39,8 @@ class Spill:
         self._held_bytes = 0
         self._schema: pa.Schema | None = None
         self._file: IO[bytes] | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._writing: Future[None] | None = None
         self._runs: list[array[int]] = []
         """Of each sorted run, where its parts begin in the file, and where the last one ends."""
 
@@ -48,16 +51,17 @@ class Spill:
         self._held.append(frame)
         self._held_bytes += int(frame.estimated_size())
         if self._held_bytes > self._limit:
-            self._flush()
+            self._flush_soon()
 
     def drain(self) -> Iterator[pl.DataFrame]:
         """Every row, in frames of about `held_bytes`, in order of the ranges. Nothing if nothing was added."""
-        if self._file is None:
+        if self._pool is None:
             if self._held:
                 yield pl.concat(self._held)
             return
         if self._held:
-            self._flush()
+            self._flush_soon()
+        self._wait()
         first, size = 0, 0
         for part in range(_PARTS):
             more = sum(run[part + 1] - run[part] for run in self._runs)
@@ -71,6 +75,8 @@ class Spill:
     def close(self) -> None:
         """Give the disk back."""
         self._held = []
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
         if self._file is not None:
             self._file.close()
 
@@ -80,10 +86,22 @@ class Spill:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def _flush(self) -> None:
-        """Write what is held as one sorted run."""
-        rows = pl.concat(self._held).sort(KEY_HASH, maintain_order=True)
+    def _flush_soon(self) -> None:
+        """Have what is held written in a thread, once the run before it is, while the caller brings more rows."""
+        self._wait()
+        self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="spill")
+        self._writing = self._pool.submit(self._flush, self._held)
         self._held, self._held_bytes = [], 0
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+    def _flush(self, held: list[pl.DataFrame]) -> None:
+        """Write rows as one sorted run."""
+        rows = pl.concat(held).sort(KEY_HASH, maintain_order=True)
+        held.clear()
         starts = rows[KEY_HASH].search_sorted(self._boundaries(rows), side="left").to_list()
         table = rows.to_arrow().combine_chunks()
         self._schema = table.schema

@@ -83,9 +83,9 @@ def counting_queries():
     asked: list[str] = []
     real = together.evaluate
 
-    def evaluate(url, request):
+    def evaluate(url, request, **options):
         asked.append(request.model.id)
-        return real(url, request)
+        return real(url, request, **options)
 
     with patch.object(together, "evaluate", evaluate), patch.object(alone, "evaluate", evaluate):
         yield asked
