@@ -65,7 +65,8 @@ class FrameFile:
         except FileNotFoundError:
             raise SnapshotError(f"{place} is missing; {_WHAT_TO_DO}") from None
         try:
-            self._file = pq.ParquetFile(self._stream)
+            # One request for all that is asked for, instead of one per column and row group.
+            self._file = pq.ParquetFile(self._stream, pre_buffer=storage.is_remote)
         except (pa.ArrowInvalid, OSError) as error:
             raise SnapshotError(f"{place} is damaged ({type(error).__name__}); {_WHAT_TO_DO}") from error
         self.rows = int(self._file.metadata.num_rows)
@@ -116,7 +117,10 @@ class FrameFile:
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """These columns of all rows, in their order, a bounded number at a time. SnapshotError if it is damaged."""
         try:
-            yield from self._file.iter_batches(columns=columns)
+            for group in range(
+                self._file.num_row_groups
+            ):  # or all groups' bytes would be kept where they are read ahead
+                yield from self._file.iter_batches(columns=columns, row_groups=[group])
         except (pa.ArrowInvalid, OSError) as error:
             raise SnapshotError(f"{self.path} is damaged ({type(error).__name__}); {_WHAT_TO_DO}") from error
 
