@@ -10,6 +10,7 @@ import pytest
 
 from zsync_pipelines.store.opening import open_storage
 from zsync_pipelines.store.storage import Storage
+from zsync_pipelines_tests.support import azurite
 from zsync_pipelines_tests.support.object_server import KEYS, ObjectServer, Proxy
 
 
@@ -23,6 +24,20 @@ def use_server(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+def use_google(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    """Let `gs://` mean this server."""
+    for name, value in (("BASE_URL", endpoint), ("BEARER_TOKEN", "a-token"), ("ALLOW_HTTP", "true")):
+        monkeypatch.setenv(f"GOOGLE_{name}", value)
+
+
+def use_azurite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `az://` mean the Azurite that somebody runs."""
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", azurite.ACCOUNT)
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", azurite.KEY)
+    monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", f"{azurite.ENDPOINT}/{azurite.ACCOUNT}")
+    monkeypatch.setenv("AZURE_ALLOW_HTTP", "true")
+
+
 @dataclass
 class Bucket:
     """A bucket of its own in which there is a storage below `some/where`, reached through a proxy."""
@@ -30,10 +45,11 @@ class Bucket:
     server: ObjectServer
     proxy: Proxy
     name: str
+    scheme: str = "s3"
 
     @property
     def url(self) -> str:
-        return f"s3://{self.name}/some/where"
+        return f"{self.scheme}://{self.name}/some/where"
 
     def storage(self) -> Storage:
         return open_storage(self.url)
