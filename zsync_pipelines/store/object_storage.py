@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _PAGE = 1_000
 """Objects that one request lists, or deletes."""
+_NO_UPLOAD = "NoSuchUpload"
+"""Said of an upload that a rule of the bucket ended, or whose last request is repeated because its answer was lost."""
 
 
 class ObjectStorage(Storage):
@@ -121,6 +123,10 @@ class ObjectStorage(Storage):
 
     def _meaning(self, place: str, failure: Failure) -> ZsyncError:
         variables, why = f"{self._cloud.variables}_*", failure.why
+        if _NO_UPLOAD in why:
+            return StorageError(
+                f"{place}: the upload was ended before its last request was answered ({why}); run again"
+            )
         said = {
             Meaning.PLAIN_HTTP: PLAIN_HTTP.format(allow=f"set {self._cloud.variables}_ALLOW_HTTP=true"),
             Meaning.NO_CREDENTIALS: f"no credentials are to be had ({why}); give them in the environment ({variables})",

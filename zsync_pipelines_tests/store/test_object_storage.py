@@ -133,6 +133,24 @@ def test_an_upload_that_fails_shows_nothing_and_is_aborted(bucket, storage, monk
     assert bucket.unfinished() == []
 
 
+def test_the_last_request_of_an_upload_is_repeated_when_its_answer_is_lost(bucket, storage, monkeypatch):
+    monkeypatch.setattr(object_streams, "PART_BYTES", 5 * MIB)
+    drops, last = [DROP_AFTER], f"POST /{bucket.name}/some/where/a/file?uploadId"
+    bucket.proxy.judge = lambda line: drops.pop() if drops and last in line else PASS
+    put(storage, "a/file", b"x" * 6 * MIB)
+    assert drops == []
+    assert storage.size("a/file") == 6 * MIB
+
+
+def test_an_upload_that_somebody_else_ended_says_so(bucket, storage, monkeypatch):
+    monkeypatch.setattr(object_streams, "PART_BYTES", 5 * MIB)
+    last = f"POST /{bucket.name}/some/where/a/file?uploadId"
+    bucket.proxy.judge = lambda line: refusal(404, "NoSuchUpload") if last in line else PASS
+    with pytest.raises(StorageError, match=r"ended before .*\(HTTP 404 NoSuchUpload\); run again"):
+        put(storage, "a/file", b"x" * 6 * MIB)
+    assert storage.files("") == []
+
+
 def test_a_frame_whose_upload_fails_is_an_error_of_storage(bucket, storage):
     bucket.proxy.judge = lambda line: refusal(503, "SlowDown") if line.startswith("PUT") else PASS
     with pytest.raises(StorageError, match="HTTP 503 SlowDown; check the network and the endpoint, then run again"):
