@@ -13,7 +13,7 @@ import hypothesis
 import pytest
 import sqlalchemy as sa
 
-from zsync_pipelines.destinations.places import object_store
+from zsync_pipelines.objects import clouds
 from zsync_pipelines_tests.support import mysql_server as mysql
 from zsync_pipelines_tests.support.object_server import ObjectServer, object_server
 from zsync_pipelines_tests.support.sftp_server import SftpServer, sftp_server
@@ -77,7 +77,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Object stores that do not answer are given up soon."""
     backoff = {"init_backoff": datetime.timedelta(milliseconds=5), "max_backoff": datetime.timedelta(milliseconds=20)}
     retry = {"max_retries": 2, "retry_timeout": datetime.timedelta(seconds=5), "backoff": {**backoff, "base": 2}}
-    monkeypatch.setattr(object_store, "RETRY", retry)
+    monkeypatch.setattr(clouds, "RETRY", retry)
 
 
 @pytest.fixture(scope="session")

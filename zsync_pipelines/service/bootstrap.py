@@ -16,6 +16,7 @@ from zsync_pipelines.store.catalog import CatalogStore
 from zsync_pipelines.store.database import open_database
 from zsync_pipelines.store.evaluations import EvaluationStore
 from zsync_pipelines.store.ledger import Ledger
+from zsync_pipelines.store.opening import open_storage
 from zsync_pipelines.store.refusals import RefusalStore
 from zsync_pipelines.store.runs import RunStore
 from zsync_pipelines.store.snapshots import SnapshotStore
@@ -67,7 +68,7 @@ def open_zsync(env: Mapping[str, str] | None = None) -> Zsync:
         refusals=RefusalStore(database),
         ledger=Ledger(database),
         snapshots=SnapshotStore(database),
-        storage=Storage(settings.storage_url),
+        storage=open_storage(settings.storage_url),
         alerts=AlertStore(database),
         evaluations=EvaluationStore(database),
         environment=environment,

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import polars as pl
 
@@ -20,6 +20,7 @@ from zsync_pipelines.service.plan_checks import check_as_of
 from zsync_pipelines.service.planning import make_plan
 from zsync_pipelines.service.refs import PlanRef
 from zsync_pipelines.service.setup import load_setup
+from zsync_pipelines.store.folder_storage import FolderStorage
 from zsync_pipelines.store.frames import FrameFile
 from zsync_pipelines.store.storage import Storage
 
@@ -77,14 +78,20 @@ def plan_sync(
         return _report(plan, aside.storage)
 
 
-class _Aside(Storage):
-    """The real storage for reading; what is written below `aside` goes to a temporary folder."""
+class _Aside(FolderStorage):
+    """A temporary folder for what is written, below `aside`; everything else is read from the real storage."""
 
     def __init__(self, real: Storage, folder: Path) -> None:
-        super().__init__(str(folder))
+        super().__init__(folder)
         self._real = real
 
-    def locate(self, path: str) -> Path:
+    def open(self, path: str) -> IO[bytes]:
+        return super().open(path) if path.startswith("aside/") else self._real.open(path)
+
+    def size(self, path: str) -> int | None:
+        return super().size(path) if path.startswith("aside/") else self._real.size(path)
+
+    def locate(self, path: str) -> str:
         return super().locate(path) if path.startswith("aside/") else self._real.locate(path)
 
 

@@ -42,7 +42,7 @@ def forget_old_evaluations(app: Zsync, audience_id: str) -> None:
     """Delete files of an audience's evaluations beyond the last `ZSYNC_KEEP_EVALUATIONS`, of those that failed or died,
     and of audiences that were deleted. Rows stay as the history of the size.
 
-    A run that is reading holds its file open, and reads it to the end.
+    A run that is reading holds its file open, and reads it to the end; from a bucket it cannot, and ends as an error.
     """
     loaded = app.catalog.load()
     if not any(kind is Kind.AUDIENCE for kind, _ in loaded.broken):  # else nobody knows what groups there are

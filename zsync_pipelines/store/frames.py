@@ -86,7 +86,8 @@ class FrameFile:
         except FileNotFoundError:
             raise SnapshotError(f"{place} is missing; {_WHAT_TO_DO}") from None
         try:
-            self._file = pq.ParquetFile(self._stream)
+            # One request for all that is asked for, instead of one per column and row group.
+            self._file = pq.ParquetFile(self._stream, pre_buffer=storage.is_remote)
         except (pa.ArrowInvalid, OSError) as error:
             raise SnapshotError(f"{place} is damaged ({type(error).__name__}); {_WHAT_TO_DO}") from error
         metadata = self._file.metadata
@@ -157,7 +158,8 @@ class FrameFile:
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """These columns of all rows, in their order, a bounded number at a time. SnapshotError if it is damaged."""
         with self._whole():
-            yield from self._file.iter_batches(columns=columns)
+            for group in range(len(self._groups)):  # or all groups' bytes would be kept where they are read ahead
+                yield from self._file.iter_batches(columns=columns, row_groups=[group])
 
     def close(self) -> None:
         self._kept = None
@@ -210,8 +212,8 @@ class FrameFile:
 
 
 _WHAT_TO_DO = (
-    "restore it from a backup, or take the current audience for what the destination holds with "
-    "`zsync run SYNC --rebaseline --forget-leavers`"
+    "check ZSYNC_STORAGE_URL, restore it from a backup, or take the current audience for what the destination holds "
+    "with `zsync run SYNC --rebaseline --forget-leavers`"
 )
 
 

@@ -10,10 +10,11 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "zsync_pipelines"
 BELOW = {
     "domain": set(),
+    "objects": set(),
     "engine": {"domain"},
-    "destinations": {"domain"},
+    "destinations": {"domain", "objects"},
     "sources": {"domain"},
-    "store": {"domain"},
+    "store": {"domain", "objects"},
     "config": {"domain"},
 }
 BELOW["service"] = {*BELOW}

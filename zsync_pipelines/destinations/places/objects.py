@@ -5,80 +5,61 @@ An object appears whole or not at all, so files are uploaded under their final n
 
 from __future__ import annotations
 
-import re
-from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from zsync_pipelines.destinations.places import object_store
 from zsync_pipelines.destinations.places.names import MANIFEST, REWRITE, is_leftover
-from zsync_pipelines.destinations.places.object_store import answers, building
+from zsync_pipelines.destinations.places.object_store import ALLOW_HTTP, answers
 from zsync_pipelines.destinations.places.place import Options
-from zsync_pipelines.destinations.places.uploading import UploadingPlace, not_installed
+from zsync_pipelines.destinations.places.uploading import UploadingPlace
 from zsync_pipelines.destinations.redact import address_only
 from zsync_pipelines.errors import DestinationError, UnreachableError
+from zsync_pipelines.objects.clouds import Cloud, shown, split
 
 if TYPE_CHECKING:
-    from obstore.store import AzureStore, GCSStore, S3Store
-
-    Store = S3Store | GCSStore | AzureStore
+    from zsync_pipelines.objects.clouds import Store
 
 PART_BYTES = 8 * 1024 * 1024
 PARTS_IN_FLIGHT = 4
 """A larger file is uploaded in parts of this size, so many at a time: this bounds the memory."""
 _MOST_PARTS = 9_000
-_ENDPOINT = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
-_DEFAULTS = {"timeout": "120s", "connect_timeout": "5s"}
-"""Of one request; options of the same names replace them."""
+_BELONG = "`options`"
 
 
 class ObjectPlace(UploadingPlace):
-    """A prefix in a bucket. `family`: what the names of options may begin with, and need not (a pattern). `aliases`:
-    other names of options. `address_names`: options that, with the URL, tell one bucket from another."""
+    """A prefix in a bucket of one `cloud`."""
 
     option_names = None
-    noun = "bucket"
-    family: ClassVar[str]
-    aliases: ClassVar[Mapping[str, str]] = {}
-    endpoint_name: ClassVar[str] = "endpoint"
-    address_names: ClassVar[tuple[str, ...]] = ("endpoint",)
+    cloud: ClassVar[Cloud]
 
     def __init__(self, url: str, options: Options) -> None:
         super().__init__(url, options)
-        self.bucket, self.prefix = _split(url)
+        self.bucket, self.prefix = split(url, _BELONG)
         self.shown = _shown(url)
 
     @classmethod
     def judge(cls, url: str) -> None:
         if "${" not in url:
-            _split(url)
+            split(url, _BELONG)
 
     @classmethod
     def judge_options(cls, url: str, options: Options) -> None:
         """The library judges the others when it connects."""
-        given = cls.short_names(options)
-        endpoint = given.get(cls.endpoint_name, "")
-        if not endpoint or "${" in endpoint:
-            return
-        if not _ENDPOINT.fullmatch(endpoint):
-            raise ValueError(f"{cls.endpoint_name} must be https://host or https://host:port")
-        if endpoint.startswith("http://") and given.get("allow_http") != "true":
-            raise ValueError(object_store.PLAIN_HTTP)
+        cls.cloud.judge(cls._given(options), ALLOW_HTTP)
 
     @classmethod
     def target(cls, url: str, options: Options) -> Mapping[str, str]:
-        given = cls.short_names(options)
-        return {"url": _shown(url)} | {name: address_only(given[name]) for name in cls.address_names if given.get(name)}
+        given = cls._given(options)
+        named = {name: address_only(given[name]) for name in cls.cloud.address_names if given.get(name)}
+        return {"url": _shown(url)} | named
 
     @classmethod
-    def short_names(cls, options: Options) -> dict[str, str]:
-        """The options' values, by name without the family's prefix."""
-        short = {re.sub(f"^{cls.family}_", "", name.lower()): value for name, value in options.items()}
-        return {cls.aliases.get(name, name): value.get_secret_value() for name, value in short.items()}
+    def _given(cls, options: Options) -> dict[str, str]:
+        return cls.cloud.short_names({name: value.get_secret_value() for name, value in options.items()})
 
     def look(self) -> str:
         with answers(self.shown):
@@ -145,36 +126,14 @@ class ObjectPlace(UploadingPlace):
 
     @cached_property
     def _store(self) -> Store:
-        try:
-            import obstore  # noqa: F401
-        except ModuleNotFoundError as error:
-            raise not_installed("obstore", "objects") from error
-        with building(self.shown):
-            return self.connect(_DEFAULTS | self.short_names(self.options))
-
-    @abstractmethod
-    def connect(self, options: dict[str, Any]) -> Store:
-        """The library's store. Nothing is sent yet."""
-
-
-def _split(url: str) -> tuple[str, str | None]:
-    """Bucket and prefix. ValueError, without the text, if it is no URL of a bucket."""
-    scheme, _, rest = url.partition("://")
-    bucket, _, prefix = rest.partition("/")
-    if "@" in bucket or ":" in bucket:
-        raise ValueError(f"must be {scheme}://bucket/prefix; credentials and endpoints belong in `options`")
-    if not re.fullmatch(r"[^\s?#\0]+", bucket):
-        raise ValueError(f"must be {scheme}://bucket/prefix")
-    prefix = prefix.strip("/")
-    if re.search(r"[?#\0]|(^|/)(\.{0,2})(/|$)", prefix) and prefix:
-        raise ValueError("the prefix may hold no '?' or '#', and no part that is empty, '.' or '..'")
-    return bucket, prefix or None
+        given, settings = self._given(self.options), "the options or their counterparts in the environment"
+        return self.cloud.open(self.bucket, self.prefix, given, place=self.shown, settings=settings)
 
 
 def _shown(url: str) -> str:
     """The URL as messages and targets name it."""
     try:
-        bucket, prefix = _split(url)
+        bucket, prefix = split(url, _BELONG)
     except ValueError:  # a reference in it is not resolved
         return address_only(url)
-    return "/".join(part for part in (f"{url.partition(':')[0].lower()}://{bucket}", prefix) if part)
+    return shown(url.partition(":")[0], bucket, prefix)
