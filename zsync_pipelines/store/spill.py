@@ -62,15 +62,17 @@ class Spill:
         if self._held:
             self._flush_soon()
         self._wait()
-        first, size = 0, 0
+        first, last, size = 0, 0, 0
         for part in range(_PARTS):
             more = sum(run[part + 1] - run[part] for run in self._runs)
+            if not more:
+                continue
             if size and size + more > self._limit:
-                yield from self._read(first, part, size)
-                first, size = part, 0
-            size += more
+                yield from self._read(first, last + 1, size)
+                size = 0
+            first, last, size = part if not size else first, part, size + more
         if size:
-            yield from self._read(first, _PARTS, size)
+            yield from self._read(first, last + 1, size)
 
     def close(self) -> None:
         """Give the disk back."""

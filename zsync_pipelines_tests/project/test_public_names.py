@@ -78,7 +78,7 @@ def test_environment():
 def test_commands():
     assert set(cli.list_commands(None)) >= {
         "demo", "apply", "list", "plan", "run", "runs", "rejections", "explain", "pause", "resume", "cancel", "delete",
-        "check", "alert-test", "audience",
+        "check", "alert-test", "audience", "history", "members",
     }  # fmt: skip
     assert set(cli.get_command(None, "audience").list_commands(None)) >= {"list", "estimate", "preview", "sql"}
     run = cli.get_command(None, "run")
