@@ -20,7 +20,6 @@ from zsync_pipelines.orchestration.run_options import RESOURCE, RunOptionsResour
 from zsync_pipelines.orchestration.schedules import sync_schedule
 from zsync_pipelines.orchestration.sync_assets import DELIVERY, SYNC_TAG, sync_assets
 from zsync_pipelines.orchestration.verdicts import verdict_definitions
-from zsync_pipelines.service.apply import apply_paths
 from zsync_pipelines.service.bootstrap import Zsync
 
 _log = logging.getLogger("zsync")
@@ -70,6 +69,8 @@ def apply_configured_paths(app: Zsync) -> None:
     """
     if not app.settings.config_paths:
         return
+    from zsync_pipelines.service.apply import apply_paths
+
     try:
         apply_paths(app, app.settings.config_paths, offline=True)
     except ZsyncError as error:
