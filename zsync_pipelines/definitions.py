@@ -10,7 +10,7 @@ import dagster as dg
 
 @cache
 def _loaded() -> dg.Definitions:
-    """Made once in a process, though Dagster asks five times in one `job execute`; to reload, it starts another process.
+    """Made once in a process, though Dagster asks five times in one `job execute`; to reload, it starts another.
 
     What is imported here stays until the process ends, so the garbage collector has nothing to find in it: not while it
     is imported, not at the end, and not in between. That would be a quarter of the time of a run with nothing to do.
