@@ -12,8 +12,8 @@ import dagster as dg
 def _loaded() -> dg.Definitions:
     """Made once in a process, though Dagster asks five times in one `job execute`; to reload, it starts another.
 
-    What is imported and built here stays until the process ends, so the garbage collector has nothing to find in it: not
-    meanwhile, not later, not at the end. That would be a quarter of the time of a run with nothing to do.
+    What is imported and built here stays until the process ends, so the garbage collector has nothing to find in it:
+    not meanwhile, not later, not at the end. That would be a quarter of the time of a run with nothing to do.
     """
     collecting = gc.isenabled()
     gc.disable()
