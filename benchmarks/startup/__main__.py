@@ -16,6 +16,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from benchmarks.startup.world import FIRST, bare_jobs, installation
@@ -55,7 +56,7 @@ def main() -> None:
     options = parser.parse_args()
     figures = []
     with tempfile.TemporaryDirectory(prefix="zb") as folder:
-        for figure in (*starts(Path(folder), options.repeats), *loads(Path(folder), *options.syncs, options.loads)):
+        for figure in chain(starts(Path(folder), options.repeats), loads(Path(folder), *options.syncs, options.loads)):
             figures.append(figure)
             if not options.json:
                 print(figure, flush=True)
