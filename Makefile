@@ -31,6 +31,7 @@ emulators:  ## tests of sources on Snowflake (fakesnow) and ClickHouse (chdb), w
 bench: $(STAMP)  ## measurements, as ratios within one run
 	$(BIN)/python -m benchmarks.sync_run
 	$(BIN)/python -m benchmarks.delivery
+	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.audience --customers 100000 --events 1000000 --postgresql 100000 --repeats 3
 
 dev: $(STAMP)  ## Dagster's UI, schedules and sensors

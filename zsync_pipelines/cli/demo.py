@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich import box
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
 
 from zsync_pipelines.cli.base import EXIT_ERROR, ZsyncCommand, json_option, only_stderr, print_json
-from zsync_pipelines.domain.run import RunStatus
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from zsync_pipelines.demo.replay import Week
+    from zsync_pipelines.domain.run import SyncRun
 
 _TITLES = {
     "active_buyers_to_crm": "CRM table\nmirror",
@@ -41,6 +39,9 @@ _TITLES = {
 @json_option
 def demo(folder: Path, weeks: int, as_json: bool) -> None:
     """Sync 23,570 real customers week by week, and check every destination against the purchases."""
+    from rich.console import Console
+    from rich.progress import Progress
+
     from zsync_pipelines.demo.replay import Demo
 
     logging.getLogger("dagster").setLevel(logging.ERROR)
@@ -60,6 +61,9 @@ def demo(folder: Path, weeks: int, as_json: bool) -> None:
 
 
 def _print(weeks: list[Week], folder: Path, console: Console) -> None:
+    from rich import box
+    from rich.table import Table
+
     table = Table(
         title="Week by week: +added -removed ~updated", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False
     )
@@ -100,7 +104,7 @@ def _cell(week: Week, sync: str) -> str:
     """What a run did, and whether its destination is right."""
     counts = week.runs[sync].counts
     parts = [f"{sign}{n}" for sign, n in (("+", counts.added), ("-", counts.removed), ("~", counts.updated)) if n]
-    right = week.checks[sync] and week.runs[sync].status is RunStatus.SUCCESS
+    right = week.checks[sync] and _succeeded(week.runs[sync])
     return f"{' '.join(parts) or 'nothing'} {'[green]✓[/]' if right else '[red]✗[/]'}"
 
 
@@ -112,7 +116,13 @@ def _activation() -> str:
 
 
 def _is_right(week: Week) -> bool:
-    return all(week.checks.values()) and all(run.status is RunStatus.SUCCESS for run in week.runs.values())
+    return all(week.checks.values()) and all(map(_succeeded, week.runs.values()))
+
+
+def _succeeded(run: SyncRun) -> bool:
+    from zsync_pipelines.domain.run import RunStatus
+
+    return run.status is RunStatus.SUCCESS
 
 
 def _json(week: Week) -> dict[str, Any]:

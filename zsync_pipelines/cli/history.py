@@ -19,7 +19,7 @@ def runs(sync: str, limit: int, as_json: bool) -> None:
     """Show the runs of SYNC, newest first."""
     from zsync_pipelines.cli.render import moment, say, table
     from zsync_pipelines.service.bootstrap import open_zsync
-    from zsync_pipelines.service.history import list_runs
+    from zsync_pipelines.service.run_history import list_runs
 
     found = list_runs(open_zsync(), sync, limit)
     if as_json:

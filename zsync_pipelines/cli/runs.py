@@ -88,7 +88,7 @@ def cancel(sync: str, as_json: bool) -> None:
     It stops after the batch in flight; what was sent is recorded, the next run does the rest.
     """
     from zsync_pipelines.service.bootstrap import open_zsync
-    from zsync_pipelines.service.history import request_cancel
+    from zsync_pipelines.service.run_history import request_cancel
 
     asked = request_cancel(open_zsync(), sync)
     if as_json:

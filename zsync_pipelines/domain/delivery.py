@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import TYPE_CHECKING, Any
 
 from zsync_pipelines.domain.keys import KEY, KeyType, native_key
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MAYBE_THERE = "maybe_there"
 DESTINATION_ID = "destination_id"
@@ -136,6 +136,9 @@ class Batch:
         """Those of the canonical keys that are of no row of this batch."""
         if not keys:
             return []
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
         known = pc.is_in(pa.array(list(keys), self.keys.type), value_set=self.keys.combine_chunks())
         return [key for key, ours in zip(keys, known.to_pylist(), strict=True) if not ours]
 

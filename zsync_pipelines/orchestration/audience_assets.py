@@ -1,6 +1,5 @@
 """An audience that is evaluated for all its syncs: a shared asset, its job and its schedule."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -11,6 +10,8 @@ from zsync_pipelines.domain.evaluation import AudienceEvaluation
 from zsync_pipelines.domain.run import RunOptions, Trigger
 from zsync_pipelines.domain.schedule import cron_of
 from zsync_pipelines.orchestration import metadata
+from zsync_pipelines.orchestration.assets import Results, asset
+from zsync_pipelines.orchestration.own_jobs import own_assets_job
 from zsync_pipelines.orchestration.progress import TRIGGER_TAG, as_failures, progress_of, trigger_of
 from zsync_pipelines.orchestration.run_options import RunOptionsResource, run_config
 from zsync_pipelines.service.audience_setup import load_audience
@@ -33,7 +34,7 @@ def audience_definitions(app: Zsync, audience: Audience) -> dg.Definitions:
     key, description = audience_key(audience.id), _describe(audience)
     spec = dg.AssetCheckSpec(SIZE_CHECK, asset=key, description="The size moved by no more than the audience allows.")
 
-    @dg.asset(
+    @asset(
         key=key,
         group_name=GROUP,
         kinds={"sql"},
@@ -41,9 +42,7 @@ def audience_definitions(app: Zsync, audience: Audience) -> dg.Definitions:
         description=f"Who is in the audience, evaluated once for all its syncs.\n\n{description}",
         check_specs=[spec] if audience.max_size_change_percent is not None else [],
     )
-    def evaluation(
-        context: dg.AssetExecutionContext, run_options: RunOptionsResource
-    ) -> Iterator[dg.MaterializeResult[Any]]:
+    def evaluation(context: dg.AssetExecutionContext, run_options: RunOptionsResource) -> Results:
         trigger = trigger_of(context)
         with as_failures():
             order = Order(
@@ -61,9 +60,9 @@ def audience_definitions(app: Zsync, audience: Audience) -> dg.Definitions:
             value=None, metadata=_metadata(app, made), check_results=[] if check is None else [check]
         )
 
-    job = dg.define_asset_job(
+    job = own_assets_job(
         f"evaluate_{audience.id}",
-        selection=dg.AssetSelection.assets(evaluation),
+        [evaluation],
         tags={AUDIENCE_TAG: audience.id},
         description=description,
     )

@@ -14,12 +14,12 @@ from zsync_pipelines.errors import ZsyncError
 from zsync_pipelines.orchestration.audience_assets import AUDIENCE_TAG, GROUP, audience_definitions, audience_key
 from zsync_pipelines.orchestration.dead_runs import dead_run_definitions
 from zsync_pipelines.orchestration.evaluation_sensors import evaluation_sensor
+from zsync_pipelines.orchestration.own_jobs import failing_job, own_assets_job
 from zsync_pipelines.orchestration.references import ReferenceIO
 from zsync_pipelines.orchestration.run_options import RESOURCE, RunOptionsResource
 from zsync_pipelines.orchestration.schedules import sync_schedule
 from zsync_pipelines.orchestration.sync_assets import DELIVERY, SYNC_TAG, sync_assets
 from zsync_pipelines.orchestration.verdicts import verdict_definitions
-from zsync_pipelines.service.apply import apply_paths
 from zsync_pipelines.service.bootstrap import Zsync
 
 _log = logging.getLogger("zsync")
@@ -69,6 +69,8 @@ def apply_configured_paths(app: Zsync) -> None:
     """
     if not app.settings.config_paths:
         return
+    from zsync_pipelines.service.apply import apply_paths
+
     try:
         apply_paths(app, app.settings.config_paths, offline=True)
     except ZsyncError as error:
@@ -79,9 +81,9 @@ def build_sync(app: Zsync, catalog: Catalog, sync: Sync) -> dg.Definitions:
     """The definitions of one sync."""
     description = describe_sync(catalog, sync)
     assets = sync_assets(app, sync, catalog.every_audience[sync.audience_id], description)
-    job = dg.define_asset_job(
+    job = own_assets_job(
         f"sync_{sync.id}",
-        selection=dg.AssetSelection.assets(*assets),
+        assets,
         tags={SYNC_TAG: sync.id},
         description=description,
     )
@@ -105,17 +107,8 @@ def broken_audience(audience_id: str, why: str) -> dg.Definitions:
 
 def _broken(job: str, key: dg.AssetKey, group: str, tags: dict[str, str], text: str) -> dg.Definitions:
     """An asset that says what is wrong, and a job that fails saying it."""
-
-    @dg.op(name=f"report_{job}")
-    def report() -> None:
-        raise dg.Failure(text, allow_retries=False)
-
-    @dg.job(name=job, description=text, tags=tags)
-    def broken() -> None:
-        report()
-
     asset = dg.AssetSpec(key, group_name=group, description=text, tags={**tags, "zsync/broken": "true"})
-    return dg.Definitions(assets=[asset], jobs=[broken])
+    return dg.Definitions(assets=[asset], jobs=[failing_job(job, tags, text)])
 
 
 def describe_sync(catalog: Catalog, sync: Sync) -> str:
@@ -134,19 +127,15 @@ def describe_sync(catalog: Catalog, sync: Sync) -> str:
 
 def _build_or_report(app: Zsync, catalog: Catalog, sync: Sync) -> dg.Definitions:
     try:
-        built = build_sync(app, catalog, sync)
-        dg.Definitions.merge(common_definitions(app), built).resolve_job_def(f"sync_{sync.id}")
+        return build_sync(app, catalog, sync)
     except Exception as error:  # Dagster's own refusals too: one sync must not take the others down
         _log.exception("sync %s cannot be built", sync.id)
         return broken_sync(sync.id, f"{type(error).__name__}: {error}")
-    return built
 
 
 def _audience_or_report(app: Zsync, audience: Audience) -> dg.Definitions:
     try:
-        built = audience_definitions(app, audience)
-        dg.Definitions.merge(common_definitions(app), built).resolve_job_def(f"evaluate_{audience.id}")
+        return audience_definitions(app, audience)
     except Exception as error:  # as above
         _log.exception("audience %s cannot be built", audience.id)
         return broken_audience(audience.id, f"{type(error).__name__}: {error}")
-    return built

@@ -1,6 +1,5 @@
 """The four assets of a sync: membership, previous snapshot, diff, delivery."""
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -10,6 +9,7 @@ from zsync_pipelines.domain.config import Audience, Sync
 from zsync_pipelines.domain.run import RunStatus, SyncRun, Trigger
 from zsync_pipelines.errors import LeaseHeldError, OlderAsOfError, ZsyncError
 from zsync_pipelines.orchestration import metadata
+from zsync_pipelines.orchestration.assets import Results, asset
 from zsync_pipelines.orchestration.audience_assets import audience_key, record_materialization
 from zsync_pipelines.orchestration.progress import as_failures, progress_of, trigger_of
 from zsync_pipelines.orchestration.run_options import RunOptionsResource
@@ -31,19 +31,15 @@ MEMBERSHIP, SNAPSHOT, DIFF, DELIVERY = (
 SYNC_TAG = "zsync/sync_id"
 _KEPT_LOOKS = 3
 
-Results = Iterator[dg.MaterializeResult[Any]]
-
 
 def sync_assets(app: Zsync, sync: Sync, audience: Audience, description: str) -> list[dg.AssetsDefinition]:
     """The assets of one sync. A run that includes the delivery is a sync run; one that does not only looks."""
     shared = [audience_key(audience.id)] if audience.evaluation_schedule is not None else []
     keys = {name: dg.AssetKey([sync.id, name]) for name in (MEMBERSHIP, SNAPSHOT, DIFF, DELIVERY)}
     # A run that is skipped yields nothing, so that no output is required.
-    asset = partial(dg.asset, group_name=sync.id, tags={SYNC_TAG: sync.id}, output_required=False)
+    part = partial(asset, group_name=sync.id, tags={SYNC_TAG: sync.id}, output_required=False)
 
-    @asset(
-        key=keys[MEMBERSHIP], deps=shared, kinds={"sql"}, description=f"Who is in the audience now.\n\n{description}"
-    )
+    @part(key=keys[MEMBERSHIP], deps=shared, kinds={"sql"}, description=f"Who is in the audience now.\n\n{description}")
     def audience_membership(context: dg.AssetExecutionContext, run_options: RunOptionsResource) -> Results:
         with as_failures():
             if not _delivers(context, keys[DELIVERY]):
@@ -59,7 +55,7 @@ def sync_assets(app: Zsync, sync: Sync, audience: Audience, description: str) ->
                     record_materialization(app, context, found.evaluation_id or "")
         yield dg.MaterializeResult(value=found.to_json(), metadata=metadata.of_membership(found))
 
-    @asset(key=keys[SNAPSHOT], description="What the destination acknowledged, as of the last run.")
+    @part(key=keys[SNAPSHOT], description="What the destination acknowledged, as of the last run.")
     def previous_snapshot(context: dg.AssetExecutionContext, run_options: RunOptionsResource) -> Results:
         with as_failures():
             if _delivers(context, keys[DELIVERY]) and _begin(app, sync, context, run_options) is None:
@@ -72,9 +68,9 @@ def sync_assets(app: Zsync, sync: Sync, audience: Audience, description: str) ->
         }
         yield dg.MaterializeResult(value={"version": manifest.version if manifest else None}, metadata=numbers)
 
-    @asset(
+    @part(
         key=keys[DIFF],
-        ins={"membership": dg.AssetIn(keys[MEMBERSHIP]), "snapshot": dg.AssetIn(keys[SNAPSHOT])},
+        ins={"membership": keys[MEMBERSHIP], "snapshot": keys[SNAPSHOT]},
         check_specs=[
             dg.AssetCheckSpec("guard", asset=keys[DIFF], description="No more changes than the guard allows.")
         ],
@@ -109,9 +105,9 @@ def sync_assets(app: Zsync, sync: Sync, audience: Audience, description: str) ->
         )
         yield dg.MaterializeResult(value=plan.to_json(), metadata=metadata.of_plan(plan), check_results=[guard])
 
-    @asset(
+    @part(
         key=keys[DELIVERY],
-        ins={"plan": dg.AssetIn(keys[DIFF])},
+        ins={"plan": keys[DIFF]},
         check_specs=[dg.AssetCheckSpec("complete", asset=keys[DELIVERY], description="Everything due was accepted.")],
         description=f"Sends the diff; the destination's answers become the next snapshot.\n\n{description}",
     )

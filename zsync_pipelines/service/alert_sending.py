@@ -7,8 +7,6 @@ import threading
 from collections.abc import Callable, Mapping
 from queue import Empty, Queue
 
-import httpx
-
 from zsync_pipelines.domain.alerts import Alert
 from zsync_pipelines.domain.audience_alerts import AudienceAlert
 from zsync_pipelines.errors import AlertError, ConfigError
@@ -65,6 +63,8 @@ def _within(seconds: float, work: Callable[[], None]) -> None:
 
 def _post(url: str, alert: Message, seconds: float) -> None:
     """POST the documented body once; of the answer only its status is read."""
+    import httpx  # the first alert brings it, not every run
+
     headers = {
         "content-type": "application/json",
         "user-agent": "zsync",

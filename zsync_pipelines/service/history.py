@@ -1,4 +1,4 @@
-"""What happened: runs, refused rows, and the request to stop a run."""
+"""What happened to rows: those that the destination refused."""
 
 from __future__ import annotations
 
@@ -8,25 +8,16 @@ from typing import Any
 
 import polars as pl
 
-from zsync_pipelines.domain.run import SyncRun
 from zsync_pipelines.engine.refusals import RUN_ID, Patience, is_resting
 from zsync_pipelines.errors import NotFoundError
 from zsync_pipelines.service.bootstrap import Zsync
-from zsync_pipelines.service.holding import running
 from zsync_pipelines.service.manage import find_sync
 from zsync_pipelines.service.refusals import rows_of
+from zsync_pipelines.service.run_history import list_runs
 from zsync_pipelines.store.frames import FrameFile
 from zsync_pipelines.store.refusals import RejectedRow
 
 _ROWS_AT_A_TIME = 100_000
-
-
-def list_runs(app: Zsync, sync_id: str, limit: int | None = 20) -> list[SyncRun]:
-    """Runs of a sync, newest first. A deleted sync keeps its history; NotFoundError if there never was one."""
-    runs = app.runs.recent(sync_id, limit)
-    if not runs:
-        find_sync(app, sync_id)
-    return runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +60,6 @@ def patience_of(app: Zsync, sync_id: str) -> Patience:
     """How long rows are tried, as the sync is configured now; a deleted sync tries nothing any more."""
     sync = app.catalog.load().catalog.syncs.get(sync_id)
     return Patience(sync.max_attempts if sync else 1, app.clock(), app.refusals.freed_at(sync_id))
-
-
-def request_cancel(app: Zsync, sync_id: str) -> SyncRun | None:
-    """Ask the run that is under way to stop after the batch in flight; None if there is none."""
-    find_sync(app, sync_id)
-    run_id = running(app, sync_id)
-    if run_id is None:
-        return None
-    app.runs.request_cancel(run_id, app.clock())
-    return app.runs.get(run_id)
 
 
 def free_parked(app: Zsync, sync_id: str) -> int:

@@ -9,12 +9,22 @@ from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import oracle
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 Expression = sa.ColumnElement[Any]
-DOUBLE: sa.types.TypeEngine[float] = sa.Double().with_variant(oracle.BINARY_DOUBLE(), "oracle")
+
+
+class _Double(sa.Double[float]):
+    pass
+
+
+@compiles(_Double, "oracle")
+def _binary_double(element: _Double, compiler: Any, **options: Any) -> str:
+    return "BINARY_DOUBLE"  # not a variant of SQLAlchemy's type: that would import its dialect for every database
+
+
+DOUBLE = _Double()
 """Floats of 64 bits. Oracle's own DOUBLE PRECISION is a decimal."""
 
 Sql = Callable[[sa.ClauseElement], str]

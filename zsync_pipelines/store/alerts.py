@@ -13,10 +13,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from zsync_pipelines.domain.alerts import AlertState
-from zsync_pipelines.store.database import writing
+from zsync_pipelines.store.database import insert_into, writing
 from zsync_pipelines.store.leases import database_now
 from zsync_pipelines.store.tables import alerts
 
@@ -56,8 +55,9 @@ class AlertStore:
         """Claim a target for so many seconds; None while somebody else's claim lasts."""
         claim = secrets.token_hex(16)
         with writing(self._engine) as connection:
-            insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-            connection.execute(insert(alerts).values(sync_id=sync_id, target=target, at=now).on_conflict_do_nothing())
+            connection.execute(
+                insert_into(connection, alerts).values(sync_id=sync_id, target=target, at=now).on_conflict_do_nothing()
+            )
             shared_now = database_now(connection)
             done = connection.execute(
                 _row(sync_id, target)

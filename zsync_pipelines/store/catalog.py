@@ -14,13 +14,12 @@ from typing import Any
 
 import sqlalchemy as sa
 from pydantic import ValidationError
-from sqlalchemy.dialects import postgresql, sqlite
 
 from zsync_pipelines.domain.audience_groups import bases_of_groups
 from zsync_pipelines.domain.catalog import TYPES, Catalog, ConfigObject, ObjectKey, kind_of, stored_references_of
 from zsync_pipelines.domain.config import Audience, Kind, ManagedBy, Sync, SyncStatus
 from zsync_pipelines.store.alerts import forget_sync
-from zsync_pipelines.store.database import writing
+from zsync_pipelines.store.database import insert_into, writing
 from zsync_pipelines.store.tables import objects, sync_state
 
 
@@ -134,9 +133,8 @@ class CatalogEdit:
     def set_override(self, sync_id: str, status: SyncStatus | None) -> None:
         """Set or end an operator's pause or resume."""
         value = None if status is None else status.value
-        insert = postgresql.insert if self.connection.dialect.name == "postgresql" else sqlite.insert
         self.connection.execute(
-            insert(sync_state)
+            insert_into(self.connection, sync_state)
             .values(sync_id=sync_id, status_override=value)
             .on_conflict_do_update(index_elements=["sync_id"], set_={"status_override": value})
         )

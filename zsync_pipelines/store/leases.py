@@ -13,10 +13,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from zsync_pipelines.errors import LeaseHeldError, LeaseLostError
-from zsync_pipelines.store.database import writing
+from zsync_pipelines.store.database import insert_into, writing
 from zsync_pipelines.store.tables import sync_state
 
 LEASE_SECONDS = 60
@@ -102,8 +101,9 @@ def _locked(connection: sa.Connection, sync_id: str) -> sa.Row[tuple[object, ...
 
 
 def _make_row(connection: sa.Connection, sync_id: str) -> None:
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    connection.execute(insert(sync_state).values(sync_id=sync_id, fencing_token=0).on_conflict_do_nothing())
+    connection.execute(
+        insert_into(connection, sync_state).values(sync_id=sync_id, fencing_token=0).on_conflict_do_nothing()
+    )
 
 
 def _lost(sync_id: str) -> str:

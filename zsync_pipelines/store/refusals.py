@@ -8,11 +8,10 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from zsync_pipelines.domain.delivery import Op
 from zsync_pipelines.domain.run import utc_text
-from zsync_pipelines.store.database import writing
+from zsync_pipelines.store.database import insert_into, writing
 from zsync_pipelines.store.tables import rejections, sync_runs, sync_state
 
 _CHUNK = 500
@@ -46,10 +45,10 @@ class RefusalStore:
     def record(self, connection: sa.Connection, rows: Iterable[RejectedRow]) -> None:
         """Record a sample of the refused rows; all of them are in the run's file. Of an entity whose several
         identities were refused alike, one is enough."""
-        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        insert = insert_into(connection, rejections).on_conflict_do_nothing()
         values = [asdict(row) for row in rows]
         for start in range(0, len(values), _CHUNK):
-            connection.execute(insert(rejections).on_conflict_do_nothing(), values[start : start + _CHUNK])
+            connection.execute(insert, values[start : start + _CHUNK])
 
     def sample(self, run_id: str, limit: int | None = None) -> list[RejectedRow]:
         """The sample of a run's refused rows, by key."""

@@ -24,7 +24,7 @@ def test_runs(zsync: Commands) -> None:
         asked.append(limit)
         return [replace(RUN, status=RunStatus.ERROR, error="no connection"), RUN]
 
-    zsync.service("service.history", list_runs=list_runs)
+    zsync.service("service.run_history", list_runs=list_runs)
     lines = zsync("runs", "vip").stdout.splitlines()
     assert lines[1].split()[:3] == ["r1", "error", "manual"]
     assert lines[-1] == "newest run: no connection"

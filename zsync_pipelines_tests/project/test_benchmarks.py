@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,19 @@ SMALL = ["--customers", "2000", "--events", "10000", "--postgresql", "1000", "--
 
 @pytest.mark.postgres
 def test_the_benchmark_of_audiences_runs() -> None:
-    command = [sys.executable, "-m", "benchmarks.audience", *SMALL]
+    assert printed("benchmarks.audience", *SMALL)
+
+
+@pytest.mark.soak
+def test_the_benchmark_of_starting_runs() -> None:
+    figures = printed("benchmarks.startup", "--repeats", "1", "--syncs", "2", "4", "--loads", "1", "--json")
+    assert all(figure["seconds"] > 0 for figure in figures)
+
+
+def printed(module: str, *arguments: str) -> list[dict[str, Any]]:
+    """The JSON that a benchmark prints."""
+    command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found

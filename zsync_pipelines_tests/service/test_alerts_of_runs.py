@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from zsync_pipelines.domain.run import RunOptions, RunStatus, Trigger
 from zsync_pipelines.errors import RunCancelledError, StorageError
 from zsync_pipelines.service import conclude
-from zsync_pipelines.service.history import request_cancel
+from zsync_pipelines.service.run_history import request_cancel
 from zsync_pipelines.service.run_sync import deliver_step, evaluate_step, plan_step, start
 from zsync_pipelines.service.setup import load_setup
 from zsync_pipelines.store.database import writing

@@ -6,7 +6,8 @@ import pytest
 
 from zsync_pipelines.errors import NotFoundError
 from zsync_pipelines.service.explain import explain
-from zsync_pipelines.service.history import list_rejections, list_runs, request_cancel
+from zsync_pipelines.service.history import list_rejections
+from zsync_pipelines.service.run_history import list_runs, request_cancel
 from zsync_pipelines_tests.support.world import SYNC, World
 
 

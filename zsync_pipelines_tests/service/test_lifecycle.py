@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from zsync_pipelines.domain.run import RunOptions, RunStatus, Trigger
 from zsync_pipelines.errors import LeaseHeldError, LeaseLostError, RunCancelledError
-from zsync_pipelines.service.history import request_cancel
 from zsync_pipelines.service.holding import holding
 from zsync_pipelines.service.lifecycle import begin_run, new_run_id
+from zsync_pipelines.service.run_history import request_cancel
 from zsync_pipelines.service.run_sync import deliver_step, evaluate_step, plan_step, run_sync
 from zsync_pipelines.store import leases
 from zsync_pipelines.store.database import writing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from zsync_pipelines.store import database
-from zsync_pipelines.store.database import open_database
+from zsync_pipelines.store.database import newest_revision, open_database
 from zsync_pipelines.store.tables import metadata
 
 
@@ -38,3 +40,14 @@ def test_a_database_of_the_first_version_is_migrated(url):
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         assert connection.execute(sa.text("SELECT fencing_token FROM sync_state")).scalar_one() == 7
     opened.dispose()
+
+
+def test_the_names_of_migrations_tell_the_newest_as_alembic_does():
+    folder = Path(database.__file__).parent / "migrations"
+    assert newest_revision() == ScriptDirectory(str(folder)).get_current_head()
+
+
+def test_a_current_database_is_opened_without_alembic(url, monkeypatch):
+    open_database(url).dispose()
+    monkeypatch.setitem(sys.modules, "alembic", None)
+    open_database(url).dispose()
