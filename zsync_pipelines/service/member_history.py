@@ -19,7 +19,7 @@ from zsync_pipelines.domain.text import canonical_text
 from zsync_pipelines.engine.frames import EVENT, MEMBER, Event, key_hash, payload_columns
 from zsync_pipelines.errors import NotFoundError, SnapshotError
 from zsync_pipelines.service.bootstrap import Zsync
-from zsync_pipelines.service.history import list_runs
+from zsync_pipelines.service.run_history import list_runs
 from zsync_pipelines.service.snapshots import Snapshot, hash_ranges
 from zsync_pipelines.store.frames import FrameFile
 from zsync_pipelines.store.snapshots import SnapshotManifest
