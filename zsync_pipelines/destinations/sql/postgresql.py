@@ -27,6 +27,7 @@ _CHUNK_ROWS = 25_000
 
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 """What COPY's text format escapes. Its CSV format is not used: servers before 18 may end the data at a `\\.` in it."""
+_SPECIAL = "".join(_ESCAPES).encode()
 
 
 class PostgreSQLBackend(Backend):
@@ -171,8 +172,7 @@ def _tab_separated(text: pl.DataFrame) -> bytes:
 
 
 def _is_plain(made: bytes, text: pl.DataFrame) -> bool:
-    """Whether no value has anything to escape: all such characters are those between values, or stand for nulls.
-    Looking for them here takes a tenth of the time of looking in each value."""
+    """Whether no value has anything to escape: all such characters are ends of values, or stand for nulls."""
+    # To count them here takes a fraction of the time of a look at each value.
     nulls = text.null_count().sum_horizontal().item()
-    between = {b"\n": text.height, b"\t": text.height * (text.width - 1), b"\\": nulls, b"\r": 0}
-    return all(made.count(character) == count for character, count in between.items())
+    return len(made) - len(made.translate(None, _SPECIAL)) == text.height * text.width + nulls
