@@ -174,5 +174,5 @@ def _tab_separated(text: pl.DataFrame) -> bytes:
 def _is_plain(made: bytes, text: pl.DataFrame) -> bool:
     """Whether no value has anything to escape: all such characters are ends of values, or stand for nulls."""
     # To count them here takes a fraction of the time of a look at each value.
-    nulls = text.null_count().sum_horizontal().item()
+    nulls: int = text.null_count().sum_horizontal().item()
     return len(made) - len(made.translate(None, _SPECIAL)) == text.height * text.width + nulls
