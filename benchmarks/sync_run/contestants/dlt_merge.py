@@ -33,7 +33,7 @@ def run(at: At) -> None:
     pipeline = dlt.pipeline(
         "people",
         pipelines_dir=str(at.folder / "dlt"),
-        destination=dlt.destinations.postgres(credentials=at.url.replace("@/", "@localhost/")),
+        destination=dlt.destinations.postgres(credentials=at.url.replace("@/", ":any@localhost/")),
         dataset_name="public",
     )
     pipeline.run(members.apply_hints(table_name=at.table), loader_file_format="csv")
