@@ -19,6 +19,19 @@ def test_the_benchmark_of_audiences_runs() -> None:
     assert printed("benchmarks.audience", *SMALL)
 
 
+@pytest.mark.postgres
+def test_the_benchmark_of_whole_runs_runs(tmp_path: Path) -> None:
+    """Each contestant's table is checked there; a failed check is a failure here."""
+    file = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "benchmarks.sync_run", "--members", "2000", "--repeats", "1", "--json", str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(file.read_text())["results"]
+    cases = {(result["contestant"], result["case"]) for result in results}
+    assert len(cases) == 9
+    assert all(len(result["seconds"]) == 1 and result["memory_mb"] > 0 for result in results)
+
+
 @pytest.mark.soak
 def test_the_benchmark_of_starting_runs() -> None:
     figures = printed("benchmarks.startup", "--repeats", "1", "--syncs", "2", "4", "--loads", "1", "--json")

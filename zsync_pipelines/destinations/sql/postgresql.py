@@ -4,10 +4,12 @@ temporary table and set-based SQL."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
 from typing import Any, ClassVar
 
 import polars as pl
 import psycopg
+import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
@@ -25,6 +27,7 @@ _CHUNK_ROWS = 25_000
 
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 """What COPY's text format escapes. Its CSV format is not used: servers before 18 may end the data at a `\\.` in it."""
+_SPECIAL = "".join(_ESCAPES).encode()
 
 
 class PostgreSQLBackend(Backend):
@@ -124,8 +127,7 @@ class PostgreSQLBackend(Backend):
     def insert_new(self, table: str, columns: Sequence[str], rows: pl.DataFrame) -> bool:
         self.execute("SAVEPOINT zsync_insert")
         try:
-            # Batches come in the order of a hash; in that of the key, neighbours in the index go together.
-            self._copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN", rows.sort(rows.columns[0]))
+            self._copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN", _by_first_column(rows))
         except psycopg.errors.UniqueViolation:
             self.execute("ROLLBACK TO SAVEPOINT zsync_insert")
             return False
@@ -147,10 +149,30 @@ class PostgreSQLBackend(Backend):
         return f"PostgreSQL database '{self.url.database or ''}' at {host}"
 
 
+def _by_first_column(rows: pl.DataFrame) -> pl.DataFrame:
+    """Batches come in the order of a hash; in that of the key, neighbours in the index go together."""
+    # Arrow sorts text in a third of the time that polars takes.
+    return rows[pl.Series(pc.sort_indices(rows.to_series(0).to_arrow()))]
+
+
 def _copy_text(rows: pl.DataFrame) -> Iterator[bytes]:
     """Rows in COPY's text format."""
     for part in rows.iter_slices(_CHUNK_ROWS):
-        # Only text can hold what must be escaped.
-        escaped = part.with_columns(pl.selectors.string().str.replace_many(_ESCAPES))
-        text = all_text(escaped).write_csv(include_header=False, separator="\t", quote_style="never", null_value="\\N")
-        yield text.encode()
+        text = all_text(part)
+        made = _tab_separated(text)
+        if not _is_plain(made, text):
+            made = _tab_separated(text.with_columns(pl.all().str.replace_many(_ESCAPES)))
+        yield made
+
+
+def _tab_separated(text: pl.DataFrame) -> bytes:
+    made = BytesIO()
+    text.write_csv(made, include_header=False, separator="\t", quote_style="never", null_value="\\N")
+    return made.getvalue()
+
+
+def _is_plain(made: bytes, text: pl.DataFrame) -> bool:
+    """Whether no value has anything to escape: all such characters are ends of values, or stand for nulls."""
+    # To count them here takes a fraction of the time of a look at each value.
+    nulls: int = text.null_count().sum_horizontal().item()
+    return len(made) - len(made.translate(None, _SPECIAL)) == text.height * text.width + nulls
