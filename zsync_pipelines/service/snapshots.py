@@ -22,7 +22,7 @@ from zsync_pipelines.engine.frames import (
 )
 from zsync_pipelines.engine.narrow import Settled, matching, overridden, settle
 from zsync_pipelines.engine.row_hash import ROW_HASH, ROW_ID
-from zsync_pipelines.store.frames import FrameFile, ranges
+from zsync_pipelines.store.frames import FrameFile, piece_bytes, ranges
 from zsync_pipelines.store.snapshots import SnapshotManifest
 from zsync_pipelines.store.storage import Storage
 
@@ -139,9 +139,10 @@ def _no(rows: int) -> pl.Series:
     return pl.repeat(value=False, n=rows, eager=True)
 
 
-def hash_ranges(piece_bytes: int, *sides: FrameFile | Snapshot | None) -> list[tuple[int, int]]:
-    """Ranges of key hashes in which no side takes much more than `piece_bytes` of memory."""
+def hash_ranges(most_bytes: int, *sides: FrameFile | Snapshot | None) -> list[tuple[int, int]]:
+    """Ranges of key hashes in which no side takes much more than `most_bytes` of memory."""
     known = [side for side in sides if side is not None and side.rows]
-    pieces = [-(-max(side.bytes, 1) // piece_bytes) for side in known]
+    size = piece_bytes(max((side.bytes for side in known), default=0), most_bytes)
+    pieces = [-(-max(side.bytes, 1) // size) for side in known]
     pieces += [-(-side.rows // _MAX_ROWS_PER_RANGE) for side in known]
     return ranges(min(max(pieces, default=1), MAX_PIECES))

@@ -20,8 +20,10 @@ from zsync_pipelines.domain.keys import KEY_HASH
 from zsync_pipelines.errors import SnapshotError
 from zsync_pipelines.store.storage import Storage
 
-ROW_GROUP_ROWS = 131_072
+ROW_GROUP_ROWS = 65_536
 HASH_BITS = 64
+_LEAST_PIECE = 4 << 20
+"""Below this, the work on a piece costs more than its rows."""
 _END = 1 << HASH_BITS
 _TEXT_VIEW_BYTES = 12
 """What a text takes in memory beyond the bytes that Parquet counts: a view of 16 bytes instead of a length of 4."""
@@ -215,6 +217,12 @@ _WHAT_TO_DO = (
     "check ZSYNC_STORAGE_URL, restore it from a backup, or take the current audience for what the destination holds "
     "with `zsync run SYNC --rebaseline --forget-leavers`"
 )
+
+
+def piece_bytes(total: int, most: int) -> int:
+    """What to take in hand at a time of `total` bytes: a sixteenth, so that memory is in proportion to small audiences,
+    and bounded for large ones."""
+    return min(most, max(total // 16, _LEAST_PIECE))
 
 
 def ranges(pieces: int) -> list[tuple[int, int]]:

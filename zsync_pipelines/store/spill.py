@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from zsync_pipelines.domain.keys import KEY_HASH
 from zsync_pipelines.errors import StorageError
+from zsync_pipelines.store.frames import piece_bytes
 
 _BITS = 8
 _PARTS = 1 << _BITS
@@ -27,8 +28,9 @@ _TOO_MUCH = 4
 class Spill:
     """Takes frames in any order and gives them back in order of hash ranges; rows of one hash come as they went in.
 
-    Up to about `held_bytes` of rows are in memory, and a few times as much while they are sorted or read. What is
-    beyond goes to a file in `folder` that has no name, so that it is gone with its process, however that ends.
+    Up to about `held_bytes` of rows are in memory, less while there are few, and a few times as much while they are
+    sorted or read. What is beyond goes to a file in `folder` that has no name, so that it is gone with its process,
+    however that ends.
     """
 
     def __init__(self, folder: Path, held_bytes: int, *, first_bit: int = 0) -> None:
@@ -36,7 +38,7 @@ class Spill:
         self._divisor = 1 << (_HASH_BITS - _BITS - first_bit)
         self._first_bit = first_bit
         self._held: list[pl.DataFrame] = []
-        self._held_bytes = 0
+        self._held_bytes = self._seen_bytes = 0
         self._schema: pa.Schema | None = None
         self._file: IO[bytes] | None = None
         self._pool: ThreadPoolExecutor | None = None
@@ -50,7 +52,7 @@ class Spill:
             return
         self._held.append(frame)
         self._held_bytes += int(frame.estimated_size())
-        if self._held_bytes > self._limit:
+        if self._held_bytes > piece_bytes(self._seen_bytes + self._held_bytes, self._limit):
             self._flush_soon()
 
     def drain(self) -> Iterator[pl.DataFrame]:
@@ -62,12 +64,13 @@ class Spill:
         if self._held:
             self._flush_soon()
         self._wait()
+        most = piece_bytes(self._seen_bytes, self._limit)
         first, last, size = 0, 0, 0
         for part in range(_PARTS):
             more = sum(run[part + 1] - run[part] for run in self._runs)
             if not more:
                 continue
-            if size and size + more > self._limit:
+            if size and size + more > most:
                 yield from self._read(first, last + 1, size)
                 size = 0
             first, last, size = part if not size else first, part, size + more
@@ -93,6 +96,7 @@ class Spill:
         self._wait()
         self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="spill")
         self._writing = self._pool.submit(self._flush, self._held)
+        self._seen_bytes += self._held_bytes
         self._held, self._held_bytes = [], 0
 
     def _wait(self) -> None:
@@ -105,8 +109,9 @@ class Spill:
         rows = pl.concat(held).sort(KEY_HASH, maintain_order=True)
         held.clear()
         starts = rows[KEY_HASH].search_sorted(self._boundaries(rows), side="left").to_list()
-        table = rows.to_arrow().combine_chunks()
-        self._schema = table.schema
+        # One batch, since slices of a table take many times as long to write.
+        (batch,) = rows.to_arrow().combine_chunks().to_batches()
+        self._schema = batch.schema
         stops = [*starts[1:], rows.height]
         places = array("q")
         try:
@@ -116,8 +121,8 @@ class Spill:
             at = self._file.seek(0, os.SEEK_END)
             for start, stop in zip(starts, stops, strict=True):
                 places.append(at)
-                for batch in table.slice(start, stop - start).to_batches() if stop > start else ():
-                    at += self._file.write(batch.serialize())
+                if stop > start:
+                    at += self._file.write(batch.slice(start, stop - start).serialize())
             self._file.flush()
         except OSError as error:
             raise StorageError(
