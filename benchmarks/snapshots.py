@@ -1,7 +1,7 @@
 """What snapshots cost over many runs: `python -m benchmarks.snapshots [--rows N] [--runs N] [--json FILE]`.
 
 Each run commits a third each of adds, removes and updates: first 1% of the rows in all, then, in a home of its own,
-about ten rows. Per run: bytes of the version's own changes, and bytes written to merge change files or to make a new
+nine rows. Per run: bytes of the version's own changes, and bytes written to merge change files or to make a new
 base. After each run the version is read whole and planned against (by a membership that it agrees with), in turn with a
 fresh base of as many rows.
 """
@@ -33,7 +33,7 @@ def main() -> None:
     cases = []
     with tempfile.TemporaryDirectory(prefix="zb") as folder:
         made = apart("benchmarks.people:make", {"folder": str(options.cache or folder), "rows": options.rows})
-        for name, modulus in (("1%", 300), ("ten rows", max(options.rows * 3 // 10, 3 * options.runs + 1))):
+        for name, modulus in (("1%", 300), ("nine rows", max(options.rows // 3, 3 * options.runs + 1))):
             asked = {"modulus": modulus, "steps": options.runs, "repeats": options.repeats}
             with tempfile.TemporaryDirectory(dir=folder) as homes:
                 answer = apart("benchmarks.versions:many_runs", {"path": made["path"], "folder": homes, **asked})
