@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -76,6 +79,14 @@ def apart(function: str, arguments: Mapping[str, Any], cores: Sequence[int] = ()
         raise SystemExit(f"{function} ended with code {done.returncode}; it says why above")
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
+
+
+@contextmanager
+def workplace(parent: Path | None = None) -> Iterator[str]:
+    """A temporary folder (in `parent`, if one is named) that is gone at the end, also if the process is told to end."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    with tempfile.TemporaryDirectory(prefix="zb", dir=parent, ignore_cleanup_errors=True) as folder:
+        yield folder
 
 
 def peak_mb() -> float:

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contest import apart
+from benchmarks.contest import apart, workplace
 from benchmarks.report import goal, surroundings, table, tell, write
 
 _SIZES = [1_000_000, 3_000_000, 10_000_000, 30_000_000, 100_000_000]
@@ -51,7 +51,7 @@ def main() -> None:
 def _of_size(options: argparse.Namespace, rows: int, cores: list[tuple[int, ...]]) -> list[list[Run]]:
     """The three runs, on each choice of cores in turn."""
     taken: list[list[list[Run]]] = [[] for _ in cores]
-    with tempfile.TemporaryDirectory(prefix="zb", dir=options.work) as folder:
+    with workplace(options.work) as folder:
         made = apart("benchmarks.people:make", {"folder": str(options.cache or folder), "rows": rows})
         for _ in range(options.repeats):
             for place, chosen in enumerate(cores):

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contest import apart
+from benchmarks.contest import apart, workplace
 from benchmarks.report import goal, surroundings, table, tell, write
 
 _MOST_OF_FRESH = 1.3
@@ -31,7 +31,7 @@ def main() -> None:
     options = parser.parse_args()
     busy = surroundings()["machine"]["busy"]
     cases = []
-    with tempfile.TemporaryDirectory(prefix="zb") as folder:
+    with workplace() as folder:
         made = apart("benchmarks.people:make", {"folder": str(options.cache or folder), "rows": options.rows})
         for name, modulus in (("1%", 300), ("nine rows", max(options.rows // 3, 3 * options.runs + 1))):
             asked = {"modulus": modulus, "steps": options.runs, "repeats": options.repeats}

@@ -9,12 +9,11 @@ with its own peak memory; they take turns, and the median of the turns counts. A
 from __future__ import annotations
 
 import argparse
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contest import Contestant, Measured, apart, compete
+from benchmarks.contest import Contestant, Measured, apart, compete, workplace
 from benchmarks.report import goal, surroundings, table, tell, write
 
 FLOOR, OURS, QUIET, DERIVED, COMMIT = (
@@ -43,7 +42,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="a file for the same as JSON")
     options = parser.parse_args()
     busy = surroundings()["machine"]["busy"]
-    with tempfile.TemporaryDirectory(prefix="zb", dir=options.work) as folder:
+    with workplace(options.work) as folder:
         measured = _measure(options.rows, options.repeats, folder, str(options.cache or folder), peers=options.peers)
     _check(measured)
     ratios = _ratios(measured)

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.chart import panels
+from benchmarks import chart
 from benchmarks.contest import Contestant, compete
 from benchmarks.people import ONE_PERCENT, States
 from benchmarks.svg import Line, Panel, draw
@@ -43,7 +43,7 @@ def test_all_who_are_beside_the_diff_find_the_same_changes(tmp_path: Path) -> No
     assert found["versions"]["polars"] and found["machine"]["cores"] and found["date"]
 
 
-def test_the_benchmark_of_sizes_runs_and_is_drawn(tmp_path: Path) -> None:
+def test_the_benchmark_of_sizes_runs_and_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "scale.json"
     found, printed = run("scale", "--rows", "2000", "--work", str(tmp_path), to=file)
     assert [size["rows"] for size in found["sizes"]] == [2000]
@@ -53,8 +53,11 @@ def test_the_benchmark_of_sizes_runs_and_is_drawn(tmp_path: Path) -> None:
         assert counts == [(99 * one_percent, 0, 0), (one_percent,) * 3, (0, 0, 0)]
         assert all(run["run"] in printed and run["peak_mb"] > 0 for run in size["runs"])
     assert list(tmp_path.iterdir()) == [file]  # what it made is gone
-    drawn = draw(panels([found]))
-    assert drawn == draw(panels([found]))
+    drawn = draw(chart.panels([found]))
+    assert drawn == draw(chart.panels([found]))
+    monkeypatch.setattr(sys, "argv", ["chart", str(file), "--out", str(tmp_path / "scale.svg")])
+    chart.main()
+    assert (tmp_path / "scale.svg").read_text() == drawn
     texts = {element.text for element in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")}
     assert {"Whole runs", "seconds", "MB", "changes: plan", "goal: 1.5 GiB", "1k", "10k"} <= texts
 
