@@ -47,11 +47,23 @@ class Measured:
 
 @dataclass(frozen=True)
 class Contestant:
-    """`function` (`module:name`) is called with the arguments; its answer holds `seconds` and what it `found`."""
+    """`function` (`module:name`) is called with the arguments; its answer holds `seconds` and what it `found`.
+
+    `may_fail`: the others go on without it then, for want of memory as a rule.
+    """
 
     name: str
     function: str
     arguments: Mapping[str, Any]
+    may_fail: bool = False
+
+
+class ContestantError(SystemExit):
+    """A child ended without an answer; `returncode` is negative if it was killed."""
+
+    def __init__(self, function: str, returncode: int) -> None:
+        super().__init__(f"{function} ended with code {returncode}; it says why above")
+        self.returncode = returncode
 
 
 def compete(
@@ -61,8 +73,16 @@ def compete(
     measured = {contestant.name: Measured(contestant.name) for contestant in contestants}
     for number in range(repeats):
         for contestant in contestants:
-            answer = apart(contestant.function, contestant.arguments)
             mine = measured[contestant.name]
+            if mine.note:
+                continue
+            try:
+                answer = apart(contestant.function, contestant.arguments)
+            except ContestantError as error:
+                if not contestant.may_fail:
+                    raise
+                measured[contestant.name] = Measured(contestant.name, note=f"failed with code {error.returncode}")
+                continue
             assert not number or mine.found == answer["found"], f"{mine.name} found {answer['found']}, not {mine.found}"
             mine.seconds.append(answer["seconds"])
             mine.peaks.append(answer["peak_mb"])
@@ -76,7 +96,7 @@ def apart(function: str, arguments: Mapping[str, Any], cores: Sequence[int] = ()
     command = [sys.executable, "-m", "benchmarks.contest", function, json.dumps(dict(arguments)), json.dumps(cores)]
     done = subprocess.run(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"{function} ended with code {done.returncode}; it says why above")
+        raise ContestantError(function, done.returncode)
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
 

@@ -78,6 +78,14 @@ def test_a_contestant_that_fails_ends_the_benchmark() -> None:
         compete([asked], 1)
 
 
+def test_a_peer_that_fails_is_noted_and_not_asked_again() -> None:
+    asked = Contestant("missing", "benchmarks.people:unknown", {}, may_fail=True)
+    told: list[str] = []
+    (found,) = compete([asked], 2, told.append)
+    assert found.to_json() == {"name": "missing", "note": "failed with code 1"}
+    assert told == []
+
+
 def test_states_that_would_overlap_are_refused() -> None:
     assert "n % 100 BETWEEN 1 AND 1" in ONE_PERCENT.query(1)
     with pytest.raises(ValueError, match="more rows"):
