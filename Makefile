@@ -33,6 +33,9 @@ bench: $(STAMP)  ## measurements, as ratios within one run
 	$(BIN)/python -m benchmarks.delivery
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.audience --customers 100000 --events 1000000 --postgresql 100000 --repeats 3
+	$(BIN)/python -m benchmarks.diff --rows 1000000 --peers
+	$(BIN)/python -m benchmarks.snapshots --rows 300000 --runs 20
+	$(BIN)/python -m benchmarks.scale --rows 100000 300000 1000000 --cores 1000000
 
 dev: $(STAMP)  ## Dagster's UI, schedules and sensors
 	$(BIN)/dagster dev
