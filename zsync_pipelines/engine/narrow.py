@@ -16,7 +16,7 @@ from zsync_pipelines.domain.keys import KEY_HASH
 from zsync_pipelines.engine.frames import MEMBER, STATE
 from zsync_pipelines.engine.row_hash import ROW_HASH, ROW_ID
 
-_INDEX, _LAYER = "index", "layer"
+INDEX, LAYER = "index", "layer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,35 +53,42 @@ def settle(
             & pl.col(STATE).is_in(list(states))
             & ~pl.col("over")
         )
-        passed.append(pairs[_INDEX])
-        others.append(~(_at(pairs[f"{_INDEX}_right"], rows.height) | is_over))
+        passed.append(pairs[INDEX])
+        others.append(~(_at(pairs[f"{INDEX}_right"], rows.height) | is_over))
     return Settled(_at(pl.concat(passed or [pl.Series([])]), members.height), others)
 
 
-def overridden(layers: Sequence[pl.DataFrame]) -> list[pl.Series]:
-    """Which rows of each layer (key hash and `row_id`, sorted) have a later one in their place."""
-    later = [
-        _indexed(rows.select(KEY_HASH, ROW_ID)).with_columns(pl.lit(number).alias(_LAYER))
+def latest(layers: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The last row of each `row_id` among layers of changes (oldest first), sorted by key hash.
+
+    With `layer` and `index`: in which layer it is, and which row of that.
+    """
+    marked = [
+        rows.with_columns(pl.lit(number, pl.UInt32).alias(LAYER), pl.int_range(pl.len(), dtype=pl.UInt32).alias(INDEX))
         for number, rows in enumerate(layers)
     ]
-    changes = pl.concat(later[1:])
-    last = changes.unique(subset=[KEY_HASH, ROW_ID], keep="last", maintain_order=True)
-    first = later[0].join(last.sort(KEY_HASH), on=KEY_HASH, how="inner")
-    found = [_at(first.filter(pl.col(ROW_ID) == pl.col(f"{ROW_ID}_right"))[_INDEX], layers[0].height)]
-    for number, rows in enumerate(layers[1:], start=1):
-        found.append(~_at(last.filter(pl.col(_LAYER) == number)[_INDEX], rows.height))
-    return found
+    if len(marked) == 1:
+        return marked[0]
+    last = pl.concat(marked).unique(subset=[KEY_HASH, ROW_ID], keep="last", maintain_order=True)
+    return last.sort(KEY_HASH, maintain_order=True)
+
+
+def replaced(base: pl.DataFrame, changes: pl.DataFrame) -> pl.Series:
+    """Which rows of the base have one of the changes (both with key hash and `row_id`, sorted) in their place."""
+    ours, theirs = _indexed(base.select(KEY_HASH, ROW_ID)), _indexed(changes.select(KEY_HASH, ROW_ID))
+    pairs = ours.join(theirs, on=KEY_HASH, how="inner")
+    return _at(pairs.filter(pl.col(ROW_ID) == pl.col(f"{ROW_ID}_right"))[INDEX], base.height)
 
 
 def matching(rows: pl.DataFrame, hashes: pl.Series) -> pl.Series:
     """Which rows have one of the hashes; both sorted."""
     wanted = hashes.unique(maintain_order=True).set_sorted().alias(KEY_HASH).to_frame()
     found = _indexed(rows.select(KEY_HASH)).join(wanted, on=KEY_HASH, how="inner")
-    return _at(found[_INDEX], rows.height)
+    return _at(found[INDEX], rows.height)
 
 
 def _indexed(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.with_columns(pl.col(KEY_HASH).set_sorted(), pl.int_range(pl.len(), dtype=pl.UInt32).alias(_INDEX))
+    return rows.with_columns(pl.col(KEY_HASH).set_sorted(), pl.int_range(pl.len(), dtype=pl.UInt32).alias(INDEX))
 
 
 def _at(index: pl.Series, rows: int) -> pl.Series:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -16,7 +16,7 @@ from zsync_pipelines.engine.row_hash import ROW_HASH
 from zsync_pipelines.engine.values import screen, usable_identifiers
 from zsync_pipelines.service.snapshots import Snapshot
 from zsync_pipelines.service.waiting import WaitingKeys
-from zsync_pipelines.store.frames import FrameFile, empty
+from zsync_pipelines.store.frames import FrameFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,26 @@ class Comparison:
     def read(self, low: int, high: int, *, whole: bool = False) -> Compared:
         """Compare the rows with key hashes in [low, high); but for those that are held as they should be (in one of the
         `states`), unless the `whole` is asked for."""
-        rows, known = self._both(low, high, whole=whole)
+        return self._compared(low, high, *self._both(low, high, whole=whole))
+
+    def pieces(
+        self, spans: Sequence[tuple[int, int]], most_bytes: int, *, whole: bool = False
+    ) -> Iterator[tuple[int, int, Compared]]:
+        """Compare all ranges: each piece, which is one range or several side by side, with what `read` finds in it.
+
+        Of most ranges little has to be looked at, and a comparison costs the same for few rows and for many.
+        """
+        sides: tuple[list[pl.DataFrame], list[pl.DataFrame]] = ([], [])
+        first = size = 0
+        for low, high in spans:
+            for side, rows in zip(sides, self._both(low, high, whole=whole), strict=True):
+                side.append(rows)
+                size += int(rows.estimated_size())
+            if size > most_bytes or high == spans[-1][1]:
+                yield first, high, self._compared(first, high, *(pl.concat(side) for side in sides))
+                sides, first, size = ([], []), high, 0
+
+    def _compared(self, low: int, high: int, rows: pl.DataFrame, known: pl.DataFrame) -> Compared:
         screened = screen(rows, self.fields, self.key_type, self.max_bytes)
         faults = self.faults.read(low, high) if self.faults else empty_frame(INVALID_COLUMNS)
         of_identifier = pl.col("field").is_in(list(self.identifiers))
@@ -104,9 +123,7 @@ class Comparison:
             found = self.snapshot.settle(low, high, hashes, self.states, alone=bool(self.identifiers))
             if found is not None:
                 settled, others = found
-                if settled.members.all():
-                    return empty(self.members.schema), others
-                return self.members.rows_at(start, count).filter(~settled.members), others
+                return self.members.rows_where(start, ~settled), others
         return self.members.read(low, high), self.snapshot.read(low, high)
 
     def _identified(self, rows: pl.DataFrame, faults: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, int]:

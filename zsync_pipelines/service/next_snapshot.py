@@ -143,7 +143,7 @@ def _changes(
     with ExitStack() as stack:
         marks_file = stack.enter_context(FrameFile(app.storage, plan.marks_path, plan.marks))
         files = [stack.enter_context(FrameFile(app.storage, o.part.path, o.part.rows)) for o in outcomes]
-        for low, high in hash_ranges(app.settings.piece_bytes, snapshot, marks_file, *files):
+        for low, high in hash_ranges(app.settings.piece_bytes, marks_file, *files, snapshot if whole else None):
             taken_out = [] if judging else [marks_file.read(low, high)]
             left_over: list[pl.DataFrame] = []
             put_in: list[pl.DataFrame] = []

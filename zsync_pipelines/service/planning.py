@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import pyarrow as pa
 
@@ -31,7 +30,7 @@ from zsync_pipelines.service.plan_files import plan_writers
 from zsync_pipelines.service.refs import MembershipRef, PlanPart, PlanRef
 from zsync_pipelines.service.refusals import Standing
 from zsync_pipelines.service.setup import SyncSetup
-from zsync_pipelines.service.snapshots import Snapshot, hash_ranges
+from zsync_pipelines.service.snapshots import Snapshot, hash_ranges, narrow_ranges
 from zsync_pipelines.service.waiting import WaitingKeys
 from zsync_pipelines.store.frames import FrameFile
 from zsync_pipelines.store.snapshots import SnapshotManifest
@@ -75,10 +74,11 @@ def make_plan(
         )
         patience = _patience(app, setup, options)
         everybody = _everybody_is_new(setup, comparison, standing, spans, options)
-        read = partial(comparison.read, whole=full or options.rebaseline)
-        for number, (low, high, compared) in enumerate(
-            ahead((low, high, read(low, high)) for low, high in (() if everybody else spans))
-        ):
+        whole = full or options.rebaseline
+        looked_at = spans if whole or not snapshot.has_hashes else narrow_ranges(comparison.members, snapshot)
+        pieces = comparison.pieces(looked_at, app.settings.piece_bytes, whole=whole)
+        for low, high, compared in ahead(() if everybody else pieces):
+            progress("hundredths of the ranges compared", 100 * high >> 64, 100)
             if compared.is_quiet:
                 continue
             sharing = claims.of(compared, low, high)
@@ -87,7 +87,6 @@ def make_plan(
             actions = note_parked(parked, sharing)
             output.write(actions, compared.invalid, parked.standing)
             tally.see(actions, compared, sharing, comparison.states)
-            progress("ranges compared", number + 1, len(spans))
     parts = output.written()
     if everybody:
         parts = [PlanPart(Part.ADD.value, Op.ADD, membership.path, membership.rows)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from types import TracebackType
 from typing import Self
 
@@ -19,14 +21,17 @@ from zsync_pipelines.engine.frames import (
     by_key,
     carried_schema,
     empty_frame,
+    has_repeats,
 )
-from zsync_pipelines.engine.narrow import Settled, matching, overridden, settle
+from zsync_pipelines.engine.narrow import INDEX, LAYER, latest, matching, replaced, settle
 from zsync_pipelines.engine.row_hash import ROW_HASH, ROW_ID
 from zsync_pipelines.store.frames import FrameFile, piece_bytes, ranges
 from zsync_pipelines.store.snapshots import SnapshotManifest
 from zsync_pipelines.store.storage import Storage
 
 _MAX_ROWS_PER_RANGE = 1_000_000
+_HASHES_AT_A_TIME = 500_000
+"""Rows of which the hashes are held at a time: some 30 MB with what becomes of them."""
 MAX_PIECES = 1 << 14
 """However little memory there is: below this, the work on a range costs more than its rows."""
 _NARROW = (KEY_HASH, ROW_ID, ROW_HASH, MEMBER, STATE)
@@ -53,26 +58,41 @@ class Snapshot:
         """The version's rows with key hashes in [low, high), sorted."""
         if not self.files:
             return empty_frame({**SNAPSHOT_COLUMNS, **self.payload})
-        layers = [file.read(low, high) for file in self.files]
-        return merge(layers[0].drop(GONE, strict=False), layers[1:], self.payload, self.identifiers)
+        if len(self.files) == 1:
+            return shaped(self.files[0].read(low, high), self.payload)
+        if not self.has_hashes:
+            layers = [file.read(low, high) for file in self.files]
+            return merge(layers[0].drop(GONE, strict=False), layers[1:], self.payload, self.identifiers)
+        known = self._hashes(low, high)
+        return self._chosen(known, ~known.is_over, pl.repeat(value=True, n=known.changes.height, eager=True))
 
     def read_touched(self, low: int, high: int, hashes: pl.Series) -> pl.DataFrame:
         """The rows that have one of these key hashes (sorted), and maybe others; in [low, high), sorted."""
-        layers = self._narrow(low, high)
-        if layers is None:
+        if not self.has_hashes:
             return self.read(low, high)
-        return self._chosen(layers, [matching(layer.rows, hashes) & ~layer.is_over for layer in layers])
+        found = [empty_frame({**SNAPSHOT_COLUMNS, **self.payload})]
+        for start, stop in self._parts(low, high):
+            known = self._hashes(start, stop)
+            base, changes = matching(known.base, hashes) & ~known.is_over, matching(known.changes, hashes)
+            found.append(self._chosen(known, base, changes))
+        return pl.concat(found)
 
     def settle(
         self, low: int, high: int, members: pl.DataFrame, states: list[int], *, alone: bool
-    ) -> tuple[Settled, pl.DataFrame] | None:
+    ) -> tuple[pl.Series, pl.DataFrame] | None:
         """Which `members` (key and row hash, sorted) are held as they are, in one of the `states`, and (`alone`) have
         no other row; and the snapshot's other rows. None where only fields can tell."""
-        layers = self._narrow(low, high)
-        if layers is None:
+        if not self.has_hashes:
             return None
-        found = settle(members, [(layer.rows, layer.is_over) for layer in layers], states, alone=alone)
-        return found, self._chosen(layers, found.others)
+        if not self.files:
+            return pl.repeat(value=False, n=members.height, eager=True), self.read(low, high)
+        known = self._hashes(low, high)
+        layers = [(known.base, known.is_over)]
+        if known.changes.height:
+            layers.append((known.changes, pl.repeat(value=False, n=known.changes.height, eager=True)))
+        found = settle(members, layers, states, alone=alone)
+        changes = found.others[1] if known.changes.height else pl.Series([], dtype=pl.Boolean)
+        return found.members, self._chosen(known, found.others[0], changes)
 
     @property
     def identifiers(self) -> tuple[str, ...]:
@@ -98,45 +118,61 @@ class Snapshot:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def _narrow(self, low: int, high: int) -> list[_Layer] | None:
-        """The hashes of the range, base first; later rows of the same entity (and identity) are in the place of earlier
-        ones."""
-        if not self.has_hashes:
-            return None
-        layers = []
-        for number, file in enumerate(self.files):
-            start, rows = file.span(low, high)
-            columns = [name for name in _NARROW if name != ROW_ID or len(self.files) > 1]
-            hashes = file.rows_at(start, rows, [*columns, GONE] if number else columns)
-            layers.append(_Layer(file, start, hashes, hashes[GONE] if number else _no(rows)))
-        over = overridden([layer.rows for layer in layers]) if len(layers) > 1 else None
-        if over is None:
-            return layers
-        return [_Layer(x.file, x.start, x.rows, x.is_over | is_over) for x, is_over in zip(layers, over, strict=True)]
+    def _parts(self, low: int, high: int) -> Iterator[tuple[int, int]]:
+        """A range in parts of which the hashes take little memory."""
+        count = max(1, -(-self.rows * (high - low) // (_HASHES_AT_A_TIME << 64)))
+        edges = [low + (high - low) * number // count for number in range(count)] + [high]
+        return pairwise(edges)
 
-    def _chosen(self, layers: list[_Layer], masks: list[pl.Series]) -> pl.DataFrame:
-        """These rows of the layers, with everything that the version carries."""
-        found = [empty_frame({**SNAPSHOT_COLUMNS, **self.payload})]
-        for layer, mask in zip(layers, masks, strict=True):
-            if mask.any():
-                rows = layer.file.rows_at(layer.start, layer.rows.height).filter(mask)
-                found.append(shaped(rows, self.payload))
-        return found[-1] if len(found) <= 2 else by_key(pl.concat(found))  # noqa: PLR2004
+    def _hashes(self, low: int, high: int) -> _Hashes:
+        """The rows of a range by their hashes."""
+        names = [name for name in _NARROW if name != ROW_ID or len(self.files) > 1]
+        spans = [file.span(low, high) for file in self.files]
+        base, *layers = (
+            file.rows_at(*span, [*names, GONE] if number else names)
+            for number, (file, span) in enumerate(zip(self.files, spans, strict=True))
+        )
+        if not layers:
+            return _Hashes(spans, base, pl.repeat(value=False, n=base.height, eager=True), base.clear())
+        last = latest(layers)
+        return _Hashes(spans, base, replaced(base, last), last.filter(~pl.col(GONE)))
+
+    def _chosen(self, known: _Hashes, base: pl.Series, changes: pl.Series) -> pl.DataFrame:
+        """These rows of the base and of the changes, with everything that the version carries, sorted."""
+        rows = self._rows(0, known, base)
+        chosen = known.changes.filter(changes)
+        if chosen.is_empty():
+            return rows
+        found = []
+        for (number,), part in chosen.partition_by(LAYER, as_dict=True).items():
+            mask = pl.repeat(value=False, n=known.spans[number + 1][1], eager=True).scatter(part[INDEX], values=True)
+            found.append(self._rows(number + 1, known, mask))
+        more = by_key(pl.concat(found))
+        if rows.is_empty():
+            return more
+        both = rows.merge_sorted(more, key=KEY_HASH)
+        return by_key(both) if has_repeats(both) else both
+
+    def _rows(self, number: int, known: _Hashes, mask: pl.Series) -> pl.DataFrame:
+        if not mask.any():
+            return empty_frame({**SNAPSHOT_COLUMNS, **self.payload})
+        return shaped(self.files[number].rows_where(known.spans[number][0], mask), self.payload)
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
-    """A file's rows of one range by their hashes. `is_over`: no row of the version, since a later one is in its place,
-    or it says that the row is gone."""
+class _Hashes:
+    """The rows of a range by their hashes. `spans`: where they lie in each file. `is_over`: which rows of the base have
+    a later one in their place, or are gone. `changes`: later rows that stand, with `layer` and `index`."""
 
-    file: FrameFile
-    start: int
-    rows: pl.DataFrame
+    spans: list[tuple[int, int]]
+    base: pl.DataFrame
     is_over: pl.Series
+    changes: pl.DataFrame
 
 
-def _no(rows: int) -> pl.Series:
-    return pl.repeat(value=False, n=rows, eager=True)
+def narrow_ranges(*sides: FrameFile | Snapshot) -> list[tuple[int, int]]:
+    """Ranges of key hashes of which the hashes take little memory, and the rows more than that."""
+    return ranges(-(-max(side.rows for side in sides) // _HASHES_AT_A_TIME))
 
 
 def hash_ranges(most_bytes: int, *sides: FrameFile | Snapshot | None) -> list[tuple[int, int]]:

@@ -22,7 +22,10 @@ from zsync_pipelines.store.storage import Storage
 
 ROW_GROUP_ROWS = 65_536
 HASH_BITS = 64
-_LEAST_PIECE = 4 << 20
+_ROWS_LOOKED_THROUGH = 131_072
+_FEW = 4
+"""What is fewer than a quarter of the rows is copied out of them."""
+_LEAST_PIECE = 8 << 20
 """Below this, the work on a piece costs more than its rows."""
 _END = 1 << HASH_BITS
 _TEXT_VIEW_BYTES = 12
@@ -145,6 +148,25 @@ class FrameFile:
             table = self._file.read_row_groups(list(range(first, last + 1)), columns=names)
             return pl.DataFrame(table.slice(start - self._starts[first], rows))
 
+    def rows_where(self, start: int, chosen: pl.Series) -> pl.DataFrame:
+        """Of the rows from row `start` on, one per value of `chosen` (booleans), those that are chosen.
+
+        They are read a bounded number at a time, and kept without the memory of the others.
+        """
+        found = [empty(self.schema)]
+        for first in range(0, chosen.len(), _ROWS_LOOKED_THROUGH):
+            some = chosen.slice(first, _ROWS_LOOKED_THROUGH)
+            if not some.any():
+                continue
+            rows = self.rows_at(start + first, some.len())
+            if not some.all():
+                # Polars keeps the texts of all rows that it filters from; Arrow copies those that are left.
+                few = int(some.sum()) * _FEW < some.len()
+                rows = rows.filter(some)
+                rows = pl.DataFrame(rows.to_arrow()) if few else rows
+            found.append(rows)
+        return found[1] if len(found) == 2 else pl.concat(found)  # noqa: PLR2004
+
     def slice(self, start: int, rows: int) -> pa.Table:
         """`rows` rows from row `start` on, reading only the row groups that hold them."""
         parts = []
@@ -220,9 +242,9 @@ _WHAT_TO_DO = (
 
 
 def piece_bytes(total: int, most: int) -> int:
-    """What to take in hand at a time of `total` bytes: a sixteenth, so that memory is in proportion to small audiences,
+    """What to take in hand at a time of `total` bytes: an eighth, so that memory is in proportion to small audiences,
     and bounded for large ones."""
-    return min(most, max(total // 16, _LEAST_PIECE))
+    return min(most, max(total // 8, _LEAST_PIECE))
 
 
 def ranges(pieces: int) -> list[tuple[int, int]]:
