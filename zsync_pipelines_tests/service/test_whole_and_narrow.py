@@ -56,3 +56,43 @@ def test_any_history(tmp_path, monkeypatch, piece_bytes, collide):
         assert {int(row["entity_key"]): row["fields"]["email"] for row in found} == people
         before = people
     assert changes(world.run()) == (0, 0, 0)
+
+
+def without_hashes(app):
+    """The snapshot's files as they were before rows had hashes."""
+    for entry in app.snapshots.current(SYNC).files:
+        place = app.storage.local(entry.path)
+        pl.read_parquet(place).drop("row_hash", "row_id").write_parquet(place)
+
+
+def test_files_without_hashes_cost_time_and_never_truth(tmp_path):
+    world = World(tmp_path)
+    people = {n: f"p{n}@x.org" for n in range(50)}
+    world.people(people)
+    world.run()
+    app = world.open()
+    without_hashes(app)
+    assert changes(world.run()) == (0, 0, 0)
+    del people[1]
+    world.people({**people, 2: "new@x.org", 60: "x@x.org"})
+    assert changes(world.run()) == (1, 1, 1)
+    assert changes(world.run()) == (0, 0, 0)
+    with snapshots.Snapshot(app.storage, app.snapshots.current(SYNC)) as snapshot:
+        assert snapshot.has_hashes
+
+
+def test_another_mapping_makes_the_hashes_anew_once(tmp_path):
+    world = World(tmp_path)
+    both = [{"source_column": name, "destination_field": name} for name in ("email", "name")]
+    world.sync["field_mapping"] = both
+    world.people({n: (f"p{n}@x.org", f"N{n}") for n in range(50)}, "email VARCHAR, name VARCHAR")
+    world.run()
+    world.sync["field_mapping"] = both[:1]
+    bases = []
+    for _ in range(4):
+        assert changes(world.run()) == (0, 0, 0)
+        bases.append(world.open().snapshots.current(SYNC).base)
+    assert bases[0] == bases[3], "written by the first run that found them stale, and not again"
+    world.sync["field_mapping"] = both
+    world.people({n: (f"p{n}@x.org", f"N{n}" if n else "other") for n in range(50)}, "email VARCHAR, name VARCHAR")
+    assert changes(world.run()) == (0, 0, 1), "what is held of the other field was not forgotten"
