@@ -42,7 +42,7 @@ class Compared:
     def is_quiet(self) -> bool:
         """Whether nothing is to be done about anybody in the range, and nothing to be told."""
         sides = (self.members, self.in_play, self.invalid, self.kept)
-        return not self.waiting and all(side.is_empty() for side in sides)
+        return not (self.waiting or self.unusable) and all(side.is_empty() for side in sides)
 
 
 @dataclass(frozen=True, slots=True)

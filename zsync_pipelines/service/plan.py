@@ -88,6 +88,9 @@ class _Aside(FolderStorage):
     def open(self, path: str) -> IO[bytes]:
         return super().open(path) if path.startswith("aside/") else self._real.open(path)
 
+    def local(self, path: str) -> Path | None:
+        return super().local(path) if path.startswith("aside/") else self._real.local(path)
+
     def size(self, path: str) -> int | None:
         return super().size(path) if path.startswith("aside/") else self._real.size(path)
 

@@ -11,7 +11,7 @@ from zsync_pipelines.domain.run import RunOptions, RunStatus, Trigger
 from zsync_pipelines.orchestration.build import build_definitions
 from zsync_pipelines.orchestration.run_options import run_config
 from zsync_pipelines.service import kept_evaluations
-from zsync_pipelines.service import snapshots as compaction
+from zsync_pipelines.service import snapshot_files as compaction
 from zsync_pipelines.service.explain import explain
 from zsync_pipelines.store import object_streams
 from zsync_pipelines_tests.e2e.test_crash import Place, kill_at
@@ -60,7 +60,7 @@ def test_runs_one_after_another(world, bucket):
 
 
 def test_changes_are_compacted_and_working_files_of_old_runs_go(world, bucket, monkeypatch):
-    monkeypatch.setattr(compaction, "_MAX_CHANGE_FILES", 1)
+    monkeypatch.setattr(compaction, "_MAX_CHANGE_SHARE", 0.1)
     expected = many(10)
     runs = []
     for number in range(4):

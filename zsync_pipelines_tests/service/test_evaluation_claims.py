@@ -37,11 +37,11 @@ def claim_and_say(self, wanted, **how):
     (folder / f"{me}-{'claimed' if claimed else 'busy'}").touch()
     return claimed
 
-def evaluate_once_the_other_waits(url, request):
+def evaluate_once_the_other_waits(url, request, **options):
     (folder / f"{me}-asks").touch()
     while how == "both" and not list(folder.glob("*-busy")):
         time.sleep(0.02)
-    return evaluate(url, request)
+    return evaluate(url, request, **options)
 
 def die(self, claimed, found, at):
     os.kill(os.getpid(), signal.SIGKILL)
