@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 
@@ -20,6 +22,18 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
         while (item := following.result()) is not None:
             following = pool.submit(_next, made)
             yield item[0]
+
+
+def side_by_side(work: Callable[[A], T], arguments: Iterable[A], workers: int) -> Iterator[T]:
+    """The results of `work`, in order, made by so many threads at once; a few are held at most."""
+    with ThreadPoolExecutor(workers, thread_name_prefix="beside") as pool:
+        running: deque[Future[T]] = deque()
+        for argument in arguments:
+            running.append(pool.submit(work, argument))
+            if len(running) > workers:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
 
 
 def _next(items: Iterator[T]) -> tuple[T] | None:

@@ -14,9 +14,13 @@ from zsync_pipelines.engine.frames import INVALID_COLUMNS, empty_frame
 from zsync_pipelines.engine.identifiers import IDENTITY, nobody, with_identity
 from zsync_pipelines.engine.row_hash import ROW_HASH
 from zsync_pipelines.engine.values import screen, usable_identifiers
+from zsync_pipelines.service.ahead import side_by_side
 from zsync_pipelines.service.snapshots import Snapshot
 from zsync_pipelines.service.waiting import WaitingKeys
 from zsync_pipelines.store.frames import FrameFile
+
+_WORKERS = 2
+"""Ranges read at once: most of that work is done by one core each, and each takes memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,11 @@ class Comparison:
         """
         sides: tuple[list[pl.DataFrame], list[pl.DataFrame]] = ([], [])
         first = size = 0
-        for low, high in spans:
-            for side, rows in zip(sides, self._both(low, high, whole=whole), strict=True):
+        both = side_by_side(
+            lambda span: self._both(*span, whole=whole), spans, _WORKERS if self.members.is_local else 1
+        )
+        for (_, high), found in zip(spans, both, strict=True):
+            for side, rows in zip(sides, found, strict=True):
                 side.append(rows)
                 size += int(rows.estimated_size())
             if size > most_bytes or high == spans[-1][1]:

@@ -20,9 +20,9 @@ from zsync_pipelines.domain.keys import KEY_HASH
 from zsync_pipelines.errors import SnapshotError
 from zsync_pipelines.store.storage import Storage
 
-ROW_GROUP_ROWS = 65_536
+ROW_GROUP_ROWS = 131_072
 HASH_BITS = 64
-_ROWS_LOOKED_THROUGH = 131_072
+_ROWS_LOOKED_THROUGH = 262_144
 _FEW = 4
 """What is fewer than a quarter of the rows is copied out of them."""
 _LEAST_PIECE = 8 << 20
@@ -112,6 +112,11 @@ class FrameFile:
     @property
     def schema(self) -> pa.Schema:
         return self._file.schema_arrow
+
+    @property
+    def is_local(self) -> bool:
+        """Whether several threads may read at once."""
+        return self._scan is not None
 
     @property
     def bytes(self) -> int:
