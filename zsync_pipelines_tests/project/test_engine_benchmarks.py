@@ -27,6 +27,7 @@ def run(name: str, *options: str, to: Path) -> tuple[dict[str, Any], str]:
     return json.loads(to.read_text()), done.stdout
 
 
+@pytest.mark.soak
 def test_all_who_are_beside_the_diff_find_the_same_changes(tmp_path: Path) -> None:
     found, printed = run("diff", "--rows", "3000", "--repeats", "1", "--peers", to=tmp_path / "diff.json")
     results = {result["name"]: result for result in found["results"]}
