@@ -19,6 +19,7 @@ def test_the_benchmark_of_audiences_runs() -> None:
     assert printed("benchmarks.audience", *SMALL)
 
 
+@pytest.mark.soak
 @pytest.mark.postgres
 def test_the_benchmark_of_whole_runs_runs(tmp_path: Path) -> None:
     """Each contestant's table is checked there; a failed check is a failure here."""

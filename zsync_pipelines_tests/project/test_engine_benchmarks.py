@@ -63,6 +63,7 @@ def test_the_benchmark_of_sizes_runs_and_is_drawn(tmp_path: Path, monkeypatch: p
     assert {"Whole runs", "seconds", "MB", "changes: plan", "goal: 1.5 GiB", "1k", "10k"} <= texts
 
 
+@pytest.mark.soak
 def test_the_benchmark_of_snapshots_runs(tmp_path: Path) -> None:
     found, printed = run("snapshots", "--rows", "3000", "--runs", "2", "--repeats", "1", to=tmp_path / "s.json")
     assert [(case["name"], case["changed_rows"]) for case in found["cases"]] == [("1%", 60), ("nine rows", 18)]

@@ -35,12 +35,19 @@ def history(seed: int, runs: int):
                 people[key] = draw.choice([f"p{key}@x.org", f"v{number}@x.org"])
 
 
-@pytest.mark.parametrize("piece_bytes", [1, 700, 1 << 24])
-@pytest.mark.parametrize("collide", [False, True])
+@pytest.mark.parametrize(
+    ("piece_bytes", "collide"),
+    [
+        (1, True),
+        (700, False),
+        (1 << 24, True),
+        *(pytest.param(*each, marks=pytest.mark.soak) for each in [(1, False), (700, True), (1 << 24, False)]),
+    ],
+)
 def test_any_history(tmp_path, monkeypatch, piece_bytes, collide):
     world = World(tmp_path)
     monkeypatch.setattr(Settings, "piece_bytes", piece_bytes)
-    monkeypatch.setattr(snapshots, "MAX_PIECES", 64)
+    monkeypatch.setattr(snapshots, "MAX_PIECES", 16)
     if collide:
         monkeypatch.setattr(membership, "key_hash", few_hashes)
     before: dict[int, str] = {}

@@ -31,15 +31,15 @@ def drained(folder, hashes, held_bytes, size=100):
         return list(spill.drain())
 
 
-@pytest.mark.parametrize("held_bytes", [1, 3_000, 1 << 30])
+@pytest.mark.parametrize(("held_bytes", "count"), [(1, 120), (3_000, 1500), (1 << 30, 1500)])
 @pytest.mark.parametrize("kind", ["spread", "crowded", "one hash"])
-def test_rows_come_back_whole_and_in_order_of_ranges(tmp_path, held_bytes, kind):
+def test_rows_come_back_whole_and_in_order_of_ranges(tmp_path, held_bytes, count, kind):
     draw = random.Random(held_bytes)
-    crowded = [draw.randrange(1 << 40) + (7 << 56) for _ in range(1500)]  # all within one of the first parts
-    hashes = {"spread": [draw.getrandbits(64) for _ in range(1500)], "crowded": crowded, "one hash": [1 << 63] * 1500}
-    found = drained(tmp_path, hashes[kind], held_bytes)
+    crowded = [draw.randrange(1 << 40) + (7 << 56) for _ in range(count)]  # all within one of the first parts
+    hashes = {"spread": [draw.getrandbits(64) for _ in range(count)], "crowded": crowded, "one hash": [1 << 63] * count}
+    found = drained(tmp_path, hashes[kind], held_bytes, size=max(count // 15, 1))
     rows = pl.concat(found)
-    assert sorted(rows["place"]) == list(range(1500))
+    assert sorted(rows["place"]) == list(range(count))
     assert rows[KEY_HASH].to_list() == [hashes[kind][place] for place in rows["place"]]
     for one, next_one in pairwise(found):
         assert one[KEY_HASH].max() < next_one[KEY_HASH].min(), "a piece lies behind the one before"
