@@ -1,4 +1,4 @@
-"""Where this installation lives: paths and URLs from the environment (docs/reference.md, "Environment")."""
+"""Where this installation lives: paths and URLs from the environment (docs/cli.md)."""
 
 from __future__ import annotations
 

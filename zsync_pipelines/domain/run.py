@@ -107,7 +107,7 @@ class SyncRun:
         return round((self.finished_at - self.started_at).total_seconds(), 3)
 
     def to_json(self) -> dict[str, Any]:
-        """As users see it (docs/reference.md, "A sync run"). Times are UTC ISO 8601."""
+        """As users see it (docs/cli.md). Times are UTC ISO 8601."""
         return {
             "id": self.id,
             "sync_id": self.sync_id,

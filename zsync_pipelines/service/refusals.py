@@ -1,7 +1,7 @@
 """The rows that a sync's destination keeps refusing: one file per run that has any, as of the end of that run.
 
 A file holds the rows refused in the run, and those refused before that it did not try: parked ones, and ones that it
-never came to. Older files stay as history, for as long as `ZSYNC_KEEP_REJECTIONS_DAYS` says.
+never came to. Older files stay as history, for as long as `ZSYNC_KEEP_DELIVERIES_DAYS` says.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ from zsync_pipelines.service import snapshot_files as compaction
 from zsync_pipelines.service.explain import explain
 from zsync_pipelines.store import object_streams
 from zsync_pipelines_tests.e2e.test_crash import Place, kill_at
-from zsync_pipelines_tests.support.object_server import PASS, proxy, refusal
+from zsync_pipelines_tests.support.object_server import PASS, refusal
 from zsync_pipelines_tests.support.shared import HOUR, OTHER, SharedWorld
-from zsync_pipelines_tests.support.storages import Bucket, files_on_disk, use_server
+from zsync_pipelines_tests.support.storages import bucket_behind_proxy, files_on_disk
 from zsync_pipelines_tests.support.world import SYNC, World, changes
 
 ABC = {1: "a@x.org", 2: "b@x.org", 3: "c@x.org"}
@@ -25,9 +25,8 @@ ABC = {1: "a@x.org", 2: "b@x.org", 3: "c@x.org"}
 
 @pytest.fixture
 def bucket(objects, monkeypatch):
-    with proxy(objects.endpoint) as through:
-        use_server(monkeypatch, through.endpoint)
-        yield Bucket(objects, through, objects.new_bucket())
+    with bucket_behind_proxy(objects, monkeypatch) as found:
+        yield found
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from zsync_pipelines.errors import ConfigError, StorageError
 from zsync_pipelines.store import object_streams
 from zsync_pipelines.store.frames import ROW_GROUP_ROWS, FrameFile, frame_writer
 from zsync_pipelines.store.opening import open_storage
-from zsync_pipelines_tests.support.object_server import DROP_AFTER, DROP_BEFORE, PASS, proxy, refusal
-from zsync_pipelines_tests.support.storages import Bucket, use_server
+from zsync_pipelines_tests.support.object_server import DROP_AFTER, DROP_BEFORE, PASS, refusal
+from zsync_pipelines_tests.support.storages import bucket_behind_proxy
 
 MIB = 1024 * 1024
 SECRETS = ("wJalrXUtnFEMI", "t0ken-of-somebody", "a@x.org")
@@ -25,9 +25,8 @@ SECRETS = ("wJalrXUtnFEMI", "t0ken-of-somebody", "a@x.org")
 
 @pytest.fixture
 def bucket(objects, monkeypatch):
-    with proxy(objects.endpoint) as through:
-        use_server(monkeypatch, through.endpoint)
-        yield Bucket(objects, through, objects.new_bucket())
+    with bucket_behind_proxy(objects, monkeypatch) as found:
+        yield found
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from zsync_pipelines.store.opening import open_storage
 from zsync_pipelines.store.storage import Storage
 from zsync_pipelines_tests.support import azurite
-from zsync_pipelines_tests.support.object_server import KEYS, ObjectServer, Proxy
+from zsync_pipelines_tests.support.object_server import KEYS, ObjectServer, Proxy, proxy
 
 
 def use_server(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
@@ -79,3 +81,11 @@ class Bucket:
 def files_on_disk(folder: Path) -> list[Path]:
     """Every file in a folder, hidden ones too."""
     return [found for found in folder.rglob("*") if found.is_file()]
+
+
+@contextmanager
+def bucket_behind_proxy(objects: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    """A new bucket of the session's server, which `s3://` means for the length of the block."""
+    with proxy(objects.endpoint) as through:
+        use_server(monkeypatch, through.endpoint)
+        yield Bucket(objects, through, objects.new_bucket())
