@@ -20,18 +20,21 @@ from zsync_pipelines.domain.catalog import TYPES, Catalog, ConfigObject, ObjectK
 from zsync_pipelines.domain.config import Audience, Kind, ManagedBy, Sync, SyncStatus
 from zsync_pipelines.store.alerts import forget_sync
 from zsync_pipelines.store.database import insert_into, writing
+from zsync_pipelines.store.marks import CONFIGURATION, count, read
 from zsync_pipelines.store.tables import objects, sync_state
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One object as stored. `value` is None where the body no longer validates."""
+    """One object as stored. `value` is None where the body no longer validates. `revision` grows with each change, an
+    operator's pause and resume of a sync included."""
 
     body: Mapping[str, Any]
     managed_by: ManagedBy
     created_at: datetime
     updated_at: datetime
     value: ConfigObject | None
+    revision: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,8 @@ class LoadedCatalog:
     """The configuration at one moment.
 
     `catalog` holds what can be used; `broken` says of every other stored object why it cannot (its own fault, or that
-    of something it refers to). `stored` holds all. `deleted` are ids with a tombstone.
+    of something it refers to). `stored` holds all. `deleted` are ids with a tombstone. `version`
+    grows with each change.
     """
 
     catalog: Catalog
@@ -47,6 +51,7 @@ class LoadedCatalog:
     stored: Mapping[ObjectKey, StoredObject]
     overrides: Mapping[str, SyncStatus]
     deleted: Collection[ObjectKey]
+    version: int = 0
 
     def status(self, sync_id: str) -> SyncStatus:
         """Whether scheduled ticks run: an operator's pause or resume wins over the configuration."""
@@ -72,7 +77,7 @@ class CatalogStore:
         self._engine = engine
 
     def load(self) -> LoadedCatalog:
-        """The whole configuration, in two queries."""
+        """The whole configuration, in three queries."""
         with self._engine.connect() as connection:
             return _load(connection)
 
@@ -103,6 +108,7 @@ class CatalogStore:
             paused_by_config = isinstance(stored, Sync) and stored.status is SyncStatus.PAUSED
             needed = status is SyncStatus.PAUSED or paused_by_config
             edit.set_override(sync_id, status if needed else None)
+            edit.touch((Kind.SYNC, sync_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +129,12 @@ class CatalogEdit:
         for value in upserts:
             self._upsert(value, managed_by, now)
         for kind, object_id in deletes:
-            self.connection.execute(
-                objects.update().where(objects.c.kind == kind.value, objects.c.id == object_id).values(deleted_at=now)
-            )
+            self._update((kind, object_id), deleted_at=now)
             if kind is Kind.SYNC:
                 self.set_override(object_id, None)
                 forget_sync(self.connection, object_id)
+        if upserts or deletes:
+            count(self.connection, CONFIGURATION, now)
 
     def set_override(self, sync_id: str, status: SyncStatus | None) -> None:
         """Set or end an operator's pause or resume."""
@@ -139,6 +145,10 @@ class CatalogEdit:
             .on_conflict_do_update(index_elements=["sync_id"], set_={"status_override": value})
         )
 
+    def touch(self, key: ObjectKey) -> None:
+        """Count a change of an object that is not in its body."""
+        self._update(key)
+
     def _upsert(self, value: ConfigObject, managed_by: ManagedBy, now: datetime) -> None:
         key = (kind_of(value), value.id)
         row = {"body": body_of(value), "managed_by": managed_by.value, "updated_at": now, "deleted_at": None}
@@ -146,12 +156,15 @@ class CatalogEdit:
         if before is not None or key in self.loaded.deleted:
             if before is None:
                 row["created_at"] = now
-            where = (objects.c.kind == key[0].value, objects.c.id == key[1])
-            self.connection.execute(objects.update().where(*where).values(**row))
+            self._update(key, **row)
         else:
             self.connection.execute(objects.insert().values(kind=key[0].value, id=key[1], created_at=now, **row))
         if isinstance(value, Sync) and before is not None:
             self._drop_stale_resume(value, before)
+
+    def _update(self, key: ObjectKey, **values: Any) -> None:
+        where = (objects.c.kind == key[0].value, objects.c.id == key[1])
+        self.connection.execute(objects.update().where(*where).values(revision=objects.c.revision + 1, **values))
 
     def _drop_stale_resume(self, sync: Sync, before: StoredObject) -> None:
         """A resume answered one configured pause; when the configured status changes, it has had its day. A pause by
@@ -162,6 +175,7 @@ class CatalogEdit:
 
 
 def _load(connection: sa.Connection) -> LoadedCatalog:
+    version = read(connection, CONFIGURATION)  # first: what is read below is then as new as that, or newer
     override = sync_state.c.status_override
     query = sa.select(sync_state.c.sync_id, override).where(override.is_not(None))
     overrides = {sync_id: SyncStatus(status) for sync_id, status in connection.execute(query)}
@@ -178,10 +192,12 @@ def _load(connection: sa.Connection) -> LoadedCatalog:
             value = TYPES[key[0]].model_validate({**row.body, "id": row.id})
         except ValidationError as error:
             broken[key] = _reason(error)
-        stored[key] = StoredObject(row.body, ManagedBy(row.managed_by), row.created_at, row.updated_at, value)
+        stored[key] = StoredObject(
+            row.body, ManagedBy(row.managed_by), row.created_at, row.updated_at, value, row.revision
+        )
     _spread(stored, broken)
     usable = {key: row.value for key, row in stored.items() if row.value is not None and key not in broken}
-    return LoadedCatalog(Catalog.of(usable), broken, stored, overrides, frozenset(deleted))
+    return LoadedCatalog(Catalog.of(usable), broken, stored, overrides, frozenset(deleted), version)
 
 
 def _reason(error: ValidationError) -> str:

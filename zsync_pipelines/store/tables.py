@@ -1,5 +1,5 @@
-"""Tables of the control database: configuration, runs, the delivery ledger, leases, snapshot pointers, alerts
-and evaluations.
+"""Tables of the control database: configuration, runs, the delivery ledger, leases, snapshot pointers, alerts,
+evaluations, and what the REST API keeps.
 
 Times are UTC ISO text with microseconds (`Utc`), so that SQLite and PostgreSQL compare and return them alike.
 """
@@ -44,6 +44,7 @@ objects = sa.Table(
     sa.Column("created_at", Utc, nullable=False),
     sa.Column("updated_at", Utc, nullable=False),
     sa.Column("deleted_at", Utc),
+    sa.Column("revision", sa.Integer, nullable=False, server_default="1", doc="one more with each change: the ETag"),
 )
 
 sync_state = sa.Table(
@@ -94,9 +95,15 @@ sync_runs = sa.Table(
         "awaits_verdict", sa.Boolean, nullable=False, server_default=sa.false(), doc="some of its batches are pending"
     ),
     sa.Column("refused_path", sa.Text, doc="the file with the rows that the destination refused in this run"),
+    sa.Column("requested_by", sa.String(100), doc="who asked for a run over the API"),
+    sa.Column("launch_claim", sa.String(32), doc="who is handing a queued run to Dagster now"),
+    sa.Column("launch_claim_expires_at", Utc),
+    sa.Column("deadline_at", Utc, doc="until when a queued run must have begun"),
+    sa.Column("configuration", sa.JSON(none_as_null=True), doc="what the run began with; null once it is over"),
 )
 sa.Index("ix_sync_runs_sync_id", sync_runs.c.sync_id, sync_runs.c.number)
 sa.Index("ix_sync_runs_dagster_run_id", sync_runs.c.dagster_run_id)
+sa.Index("ix_sync_runs_status", sync_runs.c.status)
 
 batches = sa.Table(
     "batches",
@@ -171,3 +178,51 @@ evaluations = sa.Table(
 )
 sa.Index("ix_evaluations_audience_id", evaluations.c.audience_id, evaluations.c.number)
 sa.Index("ix_evaluations_dagster_run_id", evaluations.c.dagster_run_id)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True, doc="the part of the key that may be shown"),
+    sa.Column("name", sa.String(100), nullable=False, unique=True),
+    sa.Column("hash", sa.String(200), nullable=False, doc="of the secret part, which is stored nowhere"),
+    sa.Column("scopes", sa.JSON, nullable=False),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("expires_at", Utc),
+    sa.Column("revoked_at", Utc),
+    sa.Column("last_used_at", Utc, doc="to about a minute"),
+)
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("actor", sa.String(120), nullable=False, doc="such as `api-key:ci`, `cli:alice`, `files`"),
+    sa.Column("action", sa.String(30), nullable=False),
+    sa.Column("kind", sa.String(20)),
+    sa.Column("object_id", sa.String(100)),
+    sa.Column("before", sa.JSON(none_as_null=True), doc="secrets masked, as `after`"),
+    sa.Column("after", sa.JSON(none_as_null=True)),
+)
+sa.Index("ix_audit_object", audit.c.kind, audit.c.object_id, audit.c.number)
+
+kept_answers = sa.Table(
+    "kept_answers",
+    metadata,
+    sa.Column("key_id", sa.String(32), primary_key=True),
+    sa.Column("idempotency_key", sa.String(255), primary_key=True),
+    sa.Column("request", sa.String(64), nullable=False, doc="a hash of method, path and body"),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("status", sa.Integer, doc="null while the first request is being answered"),
+    sa.Column("headers", sa.JSON(none_as_null=True)),
+    sa.Column("body", sa.Text),
+)
+sa.Index("ix_kept_answers_created_at", kept_answers.c.created_at)
+
+marks = sa.Table(
+    "marks",
+    metadata,
+    sa.Column("name", sa.String(40), primary_key=True, doc="`configuration`: its changes are counted; and heartbeats"),
+    sa.Column("number", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("at", Utc),
+)

@@ -77,11 +77,11 @@ def test_what_is_saved_is_loaded(store: CatalogStore) -> None:
     assert row.body == {"audience_id": "active", "destination_id": "crm", "sync_mode": "mirror"}
 
 
-def test_loading_takes_two_queries(engine: sa.Engine, store: CatalogStore) -> None:
+def test_loading_takes_three_queries(engine: sa.Engine, store: CatalogStore) -> None:
     statements: list[str] = []
     sa.event.listen(engine, "before_cursor_execute", lambda _c, _x, text, *_: statements.append(text))
     store.load()
-    assert len([s for s in statements if s.startswith("SELECT")]) == 2
+    assert len([s for s in statements if s.startswith("SELECT")]) == 3
 
 
 def test_saving_again_keeps_the_creation_time(store: CatalogStore) -> None:
@@ -177,3 +177,19 @@ def test_saving_is_all_or_nothing(store: CatalogStore) -> None:
     loaded = store.load()
     assert loaded.catalog.syncs == {"vip": SYNC}
     assert "shop" in loaded.catalog.sources
+
+
+def test_each_change_is_counted(store: CatalogStore) -> None:
+    before = store.load()
+    store.save([SYNC.model_copy(update={"name": "VIP"})], [], ManagedBy.FILES, LATER)
+    after = store.load()
+    assert after.version == before.version + 1
+    assert after.stored[Kind.SYNC, "vip"].revision == before.stored[Kind.SYNC, "vip"].revision + 1
+
+
+def test_a_pause_is_a_change_of_the_sync(store: CatalogStore) -> None:
+    before = store.load().stored[Kind.SYNC, "vip"]
+    store.set_status("vip", SyncStatus.PAUSED)
+    row = store.load().stored[Kind.SYNC, "vip"]
+    assert row.revision == before.revision + 1
+    assert row.updated_at == before.updated_at
