@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import httpx
 from pydantic import Field, SecretStr, field_validator
 
-from zsync_pipelines.destinations.http import post
+from zsync_pipelines.destinations.http import open_client, post
 from zsync_pipelines.destinations.json_rows import json_list
 from zsync_pipelines.domain.capabilities import Capabilities, RateLimit, TargetFields
 from zsync_pipelines.domain.delivery import FIELD_PREFIX, Batch, Op, Receipt, Rejection
@@ -76,7 +76,7 @@ class WebhookDestination(Destination[WebhookSettings]):
     def __init__(self, settings: WebhookSettings) -> None:
         super().__init__(settings)
         self._url = settings.url.get_secret_value()
-        self._client = httpx.Client(timeout=settings.timeout_seconds, headers={"user-agent": "zsync"})
+        self._client = open_client(settings.timeout_seconds, {"user-agent": "zsync"})
 
     @classmethod
     def limits(cls, settings: WebhookSettings) -> Capabilities:

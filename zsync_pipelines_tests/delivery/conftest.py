@@ -33,7 +33,7 @@ class Stage:
 
     def run(self, **options: Any) -> SyncRun:
         """Run the sync as configured; an aborted run is returned as history has it."""
-        self.world.apply()
+        self.world.apply_changes()
         app = self.app()
         try:
             return run_sync(app, SYNC, RunOptions(**options))

@@ -20,7 +20,7 @@ import polars as pl
 import pytest
 
 from zsync_pipelines.destinations import registry
-from zsync_pipelines.destinations.http import ask
+from zsync_pipelines.destinations.http import ask, open_client
 from zsync_pipelines.domain.capabilities import Capabilities, FieldSpec, Identity, Normaliser, RateLimit
 from zsync_pipelines.domain.delivery import Batch, Op, Receipt, Rejection
 from zsync_pipelines.domain.destination import CheckStatus, CheckStep, Destination, DestinationSettings, SyncShape
@@ -73,7 +73,7 @@ class VendorDestination(Destination[VendorSettings]):
 
     def __init__(self, settings: VendorSettings) -> None:
         super().__init__(settings)
-        self._client = httpx.Client(timeout=settings.timeout_seconds)
+        self._client = open_client(settings.timeout_seconds)
 
     @classmethod
     def limits(cls, settings: VendorSettings) -> Capabilities:

@@ -25,6 +25,7 @@ from zsync_pipelines.service.run_sync import run_sync
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SYNC = "people_to_table"
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class World:
@@ -37,6 +38,7 @@ class World:
         self.source = folder / "source.duckdb"
         self.table = folder / "destination.db"
         self.env = {"ZSYNC_HOME": str(folder / "home"), **(env or {})}
+        self._opened: tuple[dict[str, str], Zsync] | None = None
         self.config: dict[str, Any] = {
             "sources": {"shop": {"url": f"duckdb:///{self.source}"}},
             "models": {"people": {"source": "shop", "table": "people", "entity_key": "id"}},
@@ -71,27 +73,40 @@ class World:
         return found
 
     def open(self) -> Zsync:
-        """zsync in this world, with its clock."""
-        return replace(open_zsync(self.env), clock=self._tick)
+        """zsync in this world, with its clock. One for as long as the environment stays: it keeps nothing of a run."""
+        if self._opened is None or self._opened[0] != self.env:
+            self._opened = (dict(self.env), open_zsync(self.env))
+        return replace(self._opened[1], clock=self._tick)
 
     def people(self, rows: Mapping[Any, Any] | list[tuple[Any, Any]], fields: str = "email VARCHAR") -> None:
         """Replace the source: an active person per key. A value is an e-mail, or a tuple of the fields' values."""
         pairs = list(rows.items()) if isinstance(rows, Mapping) else rows
         with duckdb.connect(str(self.source)) as connection:
+            connection.begin()
             connection.execute(f"CREATE OR REPLACE TABLE people (id {self.key_sql}, {fields}, active BOOLEAN)")
             for key, value in pairs:
                 values = [key, *(value if isinstance(value, tuple) else (value,)), True]
                 connection.execute(f"INSERT INTO people VALUES ({', '.join('?' * len(values))})", values)
+            connection.commit()
 
     def apply(self, *, offline: bool = False) -> ApplyReport:
         """Apply the configuration as it stands; `offline`: also if the source does not have what it names."""
         file = self.folder / "config.yaml"
-        file.write_text(yaml.safe_dump(self.config))
+        file.write_text(self._text())
         return apply_paths(self.open(), [file], prune=True, offline=offline)
+
+    def apply_changes(self) -> None:
+        """Apply the configuration unless its file holds it already; an apply takes as long as a run of few members."""
+        file = self.folder / "config.yaml"
+        if not file.exists() or file.read_text() != self._text():
+            self.apply()
+
+    def _text(self) -> str:
+        return yaml.dump(self.config, Dumper=_DUMPER)
 
     def run(self, **options: Any) -> SyncRun:
         """Run the sync; an aborted run is returned as history has it."""
-        self.apply()
+        self.apply_changes()
         app = self.open()
         try:
             return run_sync(app, SYNC, RunOptions(**options))
@@ -100,7 +115,7 @@ class World:
 
     def plan(self, **options: Any) -> PlanReport:
         """The dry run."""
-        self.apply()
+        self.apply_changes()
         return plan_sync(self.open(), SYNC, RunOptions(**options))
 
     def held(self, table: str = "contacts", key: str = "id", columns: str = "email") -> dict[Any, Any]:
