@@ -65,7 +65,7 @@ def test_an_answer_without_an_id_keeps_the_one_that_is_known(place):
 def test_ids_survive_compaction_and_mapping_changes(place):
     place.run()
     ids = dict(place.vendor.ids)
-    for number in range(20):
+    for number in range(10):
         place.world.people({**PEOPLE, 1: f"new{number}@x.org"})
         place.run()
     place.world.sync["field_mapping"] = []

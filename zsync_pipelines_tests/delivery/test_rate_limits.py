@@ -12,7 +12,7 @@ from zsync_pipelines.domain.capabilities import Allowance, RateLimit
 from zsync_pipelines.domain.run import RunStatus
 from zsync_pipelines.service.rate_limit import RateLimiter
 
-BATCHES, REQUESTS, SECONDS = 200, 20, 1.0
+BATCHES, REQUESTS, SECONDS = 120, 20, 1.0
 LEAST = (BATCHES - 1) // REQUESTS * SECONDS
 """The shortest time in which a window lets so many requests pass, from the first to the last."""
 

@@ -84,9 +84,10 @@ class World:
         with duckdb.connect(str(self.source)) as connection:
             connection.begin()
             connection.execute(f"CREATE OR REPLACE TABLE people (id {self.key_sql}, {fields}, active BOOLEAN)")
-            for key, value in pairs:
-                values = [key, *(value if isinstance(value, tuple) else (value,)), True]
-                connection.execute(f"INSERT INTO people VALUES ({', '.join('?' * len(values))})", values)
+            rows = [(key, *(value if isinstance(value, tuple) else (value,)), True) for key, value in pairs]
+            for chunk in (rows[start : start + 100] for start in range(0, len(rows), 100)):
+                places = ", ".join(f"({', '.join('?' * len(row))})" for row in chunk)
+                connection.execute(f"INSERT INTO people VALUES {places}", [value for row in chunk for value in row])
             connection.commit()
 
     def apply(self, *, offline: bool = False) -> ApplyReport:
