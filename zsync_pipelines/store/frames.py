@@ -100,11 +100,11 @@ class FrameFile:
         self._groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
         self._starts = list(accumulate((group.num_rows for group in self._groups), initial=0))
         self._lowest: list[int] | None = None
-        self._boundary = (0, 0)
+        self._positions: dict[int, int] = {}
         self._kept: tuple[int, pa.Table] | None = None
         # Polars reads a third as fast again as pyarrow, and a part of a row group without the rest; it needs a path.
         local = storage.local(path)
-        self._scan = None if local is None else pl.scan_parquet(local, glob=False)
+        self._scan = None if local is None else pl.scan_parquet(local, glob=False, parallel="prefiltered")
         if expected_rows is not None and self.rows != expected_rows:
             self.close()
             raise SnapshotError(f"{place} holds {self.rows} rows, {expected_rows} were written; {_WHAT_TO_DO}")
@@ -158,6 +158,9 @@ class FrameFile:
 
         They are read a bounded number at a time, and kept without the memory of the others.
         """
+        quickly = self._few(start, chosen)
+        if quickly is not None:
+            return quickly
         found = [empty(self.schema)]
         for first in range(0, chosen.len(), _ROWS_LOOKED_THROUGH):
             some = chosen.slice(first, _ROWS_LOOKED_THROUGH)
@@ -171,6 +174,20 @@ class FrameFile:
                 rows = pl.DataFrame(rows.to_arrow()) if few else rows
             found.append(rows)
         return found[1] if len(found) == 2 else pl.concat(found)  # noqa: PLR2004
+
+    def _few(self, start: int, chosen: pl.Series) -> pl.DataFrame | None:
+        """The chosen rows where they are few, found by their key hashes: polars then decodes no field of the others.
+
+        None where they are many, the file is not local, or others have one of the hashes.
+        """
+        rows = int(chosen.sum())
+        if self._scan is None or not 0 < rows * _FEW < chosen.len() or KEY_HASH not in self.schema.names:
+            return None
+        hashes = self.rows_at(start, chosen.len(), [KEY_HASH]).to_series().filter(chosen)
+        within = pl.col(KEY_HASH).is_between(hashes[0], hashes[-1])
+        with self._whole():
+            found = self._scan.filter(within & pl.col(KEY_HASH).is_in(hashes.implode())).collect()
+        return found if found.height == rows else None
 
     def slice(self, start: int, rows: int) -> pa.Table:
         """`rows` rows from row `start` on, reading only the row groups that hold them."""
@@ -207,8 +224,9 @@ class FrameFile:
             return 0
         if boundary >= _END:
             return self.rows
-        if self._boundary[0] == boundary:  # where one range ends, the next one begins
-            return self._boundary[1]
+        known = self._positions.get(boundary)  # where one range ends, the next one begins
+        if known is not None:
+            return known
         if self._lowest is None:
             column = self.schema.get_field_index(KEY_HASH)
             self._lowest = [int(group.column(column).statistics.min) for group in self._groups]
@@ -219,7 +237,7 @@ class FrameFile:
             first, rows = self._starts[number], self._groups[number].num_rows
             hashes = self.rows_at(first, rows, [KEY_HASH]).to_series()
             found = first + int(hashes.search_sorted(boundary, side="left"))
-        self._boundary = (boundary, found)
+        self._positions[boundary] = found
         return found
 
     def _group_of(self, row: int) -> int:
