@@ -21,7 +21,6 @@ from zsync_pipelines.engine.frames import (
     by_key,
     carried_schema,
     empty_frame,
-    has_repeats,
 )
 from zsync_pipelines.engine.narrow import INDEX, LAYER, latest, matching, replaced, settle
 from zsync_pipelines.engine.row_hash import ROW_HASH, ROW_ID
@@ -63,8 +62,9 @@ class Snapshot:
         if not self.has_hashes:
             layers = [file.read(low, high) for file in self.files]
             return merge(layers[0].drop(GONE, strict=False), layers[1:], self.payload, self.identifiers)
-        known = self._hashes(low, high)
-        return self._chosen(known, ~known.is_over, pl.repeat(value=True, n=known.changes.height, eager=True))
+        known = self._hashes(low, high, whole=True)
+        base = shaped(known.base.filter(~known.is_over), self.payload)
+        return self._together(base, known, known.changes)
 
     def read_touched(self, low: int, high: int, hashes: pl.Series) -> pl.DataFrame:
         """The rows that have one of these key hashes (sorted), and maybe others; in [low, high), sorted."""
@@ -124,12 +124,13 @@ class Snapshot:
         edges = [low + (high - low) * number // count for number in range(count)] + [high]
         return pairwise(edges)
 
-    def _hashes(self, low: int, high: int) -> _Hashes:
-        """The rows of a range by their hashes."""
+    def _hashes(self, low: int, high: int, *, whole: bool = False) -> _Hashes:
+        """The rows of a range by their hashes; those of the base with everything else too, if the `whole` is asked
+        for."""
         names = [name for name in _NARROW if name != ROW_ID or len(self.files) > 1]
         spans = [file.span(low, high) for file in self.files]
         base, *layers = (
-            file.rows_at(*span, [*names, GONE] if number else names)
+            file.rows_at(*span, [*names, GONE] if number else None if whole else names)
             for number, (file, span) in enumerate(zip(self.files, spans, strict=True))
         )
         if not layers:
@@ -139,19 +140,17 @@ class Snapshot:
 
     def _chosen(self, known: _Hashes, base: pl.Series, changes: pl.Series) -> pl.DataFrame:
         """These rows of the base and of the changes, with everything that the version carries, sorted."""
-        rows = self._rows(0, known, base)
-        chosen = known.changes.filter(changes)
-        if chosen.is_empty():
-            return rows
+        return self._together(self._rows(0, known, base), known, known.changes.filter(changes))
+
+    def _together(self, base: pl.DataFrame, known: _Hashes, changes: pl.DataFrame) -> pl.DataFrame:
+        """Rows of the base and these of the changes, sorted."""
+        if changes.is_empty():
+            return base
         found = []
-        for (number,), part in chosen.partition_by(LAYER, as_dict=True).items():
+        for (number,), part in changes.partition_by(LAYER, as_dict=True).items():
             mask = pl.repeat(value=False, n=known.spans[number + 1][1], eager=True).scatter(part[INDEX], values=True)
             found.append(self._rows(number + 1, known, mask))
-        more = by_key(pl.concat(found))
-        if rows.is_empty():
-            return more
-        both = rows.merge_sorted(more, key=KEY_HASH)
-        return by_key(both) if has_repeats(both) else both
+        return by_key(pl.concat([base, *found]))  # which takes a third of what `merge_sorted` does
 
     def _rows(self, number: int, known: _Hashes, mask: pl.Series) -> pl.DataFrame:
         if not mask.any():
