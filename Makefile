@@ -37,8 +37,8 @@ bench: $(STAMP)  ## measurements, as ratios within one run
 	$(BIN)/python -m benchmarks.snapshots --rows 300000 --runs 20
 	$(BIN)/python -m benchmarks.scale --rows 100000 300000 1000000 --cores 1000000
 
-dev: $(STAMP)  ## Dagster's UI, schedules and sensors
-	$(BIN)/dagster dev
+dev: $(STAMP)  ## Dagster (UI, schedules, sensors) and the REST API, until Ctrl-C
+	$(BIN)/zsync dev
 
 mysql:  ## a MariaDB server for the tests, where none is installed and this is root on Debian (no service is started)
 	@for server in mariadbd mysqld /usr/sbin/mariadbd /usr/sbin/mysqld; do \

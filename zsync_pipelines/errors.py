@@ -11,10 +11,20 @@ ZsyncError
 │   ├── OlderAsOfError     `as_of` lies before the last committed run's
 │   ├── KeyChangedError    the entity key column or its type changed
 │   └── StaleDiffError     the snapshot moved after this diff was made
+├── ConflictError          what is asked for does not go with what is stored
+├── StaleRevisionError     somebody changed the object since it was read
 ├── LeaseHeldError         another run of the sync is under way
 ├── LeaseLostError         this run lost its lease: nothing of it may be committed
 ├── RunCancelledError      an operator asked the run to stop
+├── UnauthorizedError      a request brings no API key that counts
+├── BusyError              too many requests at once: a later try may be answered
+├── IdempotencyConflictError   a request with this Idempotency-Key is still being answered
+├── IdempotencyMismatchError   this Idempotency-Key came with another request before
+├── NoDagsterError         no Dagster is there to launch a run: start one
 ├── AlertError             an alert did not arrive; the run it speaks of is not affected
+├── ApiError               the REST API that a client talks to did not serve the request; `status` says more
+│   └── ApiUnreachableError    nothing answers at its address
+├── ServiceError           a process that `zsync dev` needs cannot start, ended, or does not answer
 └── DestinationError       the destination could not serve the run
     ├── CredentialsError   credentials are wrong, expired or lack a permission
     ├── UnreachableError   no connection
@@ -97,6 +107,14 @@ class StaleDiffError(RefusedError):
     """The snapshot moved after this diff was made; delivering it would undo the newer run."""
 
 
+class ConflictError(ZsyncError):
+    """The request does not go with what is stored: the id is taken, the object is in use, or files manage it."""
+
+
+class StaleRevisionError(ZsyncError):
+    """The object is not, or no longer, at the revision that the request names."""
+
+
 class LeaseHeldError(ZsyncError):
     """Another run of the sync is under way; `run_id` names it."""
 
@@ -116,8 +134,64 @@ class RunCancelledError(ZsyncError):
     """An operator asked the run to stop."""
 
 
+class UnauthorizedError(ZsyncError):
+    """A request brings no API key that counts. Never says which part was wrong."""
+
+    def __init__(
+        self, text: str = "this API key is wrong, expired or revoked; `zsync api-key create` makes one"
+    ) -> None:
+        super().__init__(text)
+
+
+class BusyError(ZsyncError):
+    """Too many requests at once; `retry_after` seconds later one may be answered."""
+
+    def __init__(self, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"too many requests at once; try again in {retry_after:g} seconds")
+
+
+class IdempotencyConflictError(ZsyncError):
+    """The first request with an Idempotency-Key is still being answered."""
+
+    def __init__(self) -> None:
+        super().__init__("a request with this Idempotency-Key is still being answered; try again in a moment")
+
+
+class IdempotencyMismatchError(ZsyncError):
+    """An Idempotency-Key came with another request before."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this Idempotency-Key came with another method, path or body within the last 24 hours; use a new one"
+        )
+
+
+class NoDagsterError(ZsyncError):
+    """No Dagster is there to launch a run, or it did not; the text says how to start one."""
+
+
 class AlertError(ZsyncError):
     """An alert did not arrive, or nobody knows whether it did. The text names no address."""
+
+
+class ApiError(ZsyncError):
+    """The REST API that a client talks to did not serve a request. `status`: of its answer; 0 if there was none."""
+
+    def __init__(self, status: int, text: str) -> None:
+        self.status = status
+        super().__init__(text)
+
+
+class ApiUnreachableError(ApiError):
+    """Nothing answers at the address of the REST API, or not to the end."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(0, text)
+
+
+class ServiceError(ZsyncError):
+    """A process that `zsync dev` needs cannot start, ended by itself, or does not answer."""
 
 
 class DestinationError(ZsyncError):

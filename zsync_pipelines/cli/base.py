@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import sys
@@ -13,6 +14,8 @@ from typing import Any, TypeVar
 
 import click
 
+from zsync_pipelines.cli.installation import refuse_remote
+from zsync_pipelines.domain.actor import Actor
 from zsync_pipelines.errors import ConfigError, ZsyncError
 
 EXIT_ERROR = 1
@@ -29,10 +32,17 @@ class ZsyncCommand(click.Command):
     """A command whose errors end as one clean message on stderr and an exit code, never as a traceback.
 
     With `--json` the error is the JSON document: `{"error": ..., "problems": [{file, path, message}]}`.
+    `remote`: it works over an API, too; others are refused where one is given.
     """
+
+    def __init__(self, *args: Any, remote: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.remote = remote
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            if not self.remote:
+                refuse_remote(ctx)
             return super().invoke(ctx)
         except ZsyncError as error:
             _report(str(error), _problems(error), as_json=bool(ctx.params.get("as_json")))
@@ -50,9 +60,18 @@ class ZsyncCommand(click.Command):
             ctx.exit(EXIT_ERROR)
 
 
-def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """Declare a command of `zsync`."""
-    return click.command(name, cls=ZsyncCommand)
+def command(name: str, *, remote: bool = False) -> Callable[[Callable[..., Any]], click.Command]:
+    """Declare a command of `zsync`; `remote`: one that works over an API, too (`cli.installation`)."""
+    return click.command(name, cls=ZsyncCommand, remote=remote)
+
+
+def operator() -> Actor:
+    """Who gives the command, for the audit log: the user of the operating system."""
+    try:
+        name = getpass.getuser()
+    except (ImportError, KeyError, OSError):  # a container's user may have no name
+        name = f"uid {os.getuid()}"
+    return Actor("cli", name)
 
 
 def print_json(document: Any) -> None:

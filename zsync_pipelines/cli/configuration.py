@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zsync_pipelines.cli.base import EXIT_ERROR, command, json_option, print_json
+from zsync_pipelines.cli.base import EXIT_ERROR, command, json_option, operator, print_json
+from zsync_pipelines.cli.installation import Document, installation
 
 if TYPE_CHECKING:
     from zsync_pipelines.service.apply_report import ApplyReport
-    from zsync_pipelines.service.manage import SyncSummary
 
 
 @command("apply")
@@ -20,19 +20,26 @@ if TYPE_CHECKING:
 @click.option("--prune", is_flag=True, help="Also delete file-managed objects that the files no longer hold.")
 @click.option("--dry-run", is_flag=True, help="Validate and show what would change; store nothing.")
 @click.option("--offline", is_flag=True, help="Do not check tables and columns in the sources.")
+@click.option("--take-over", is_flag=True, help="Let the files manage what the API managed, such as after an export.")
 @json_option
-def apply(paths: tuple[Path, ...], prune: bool, dry_run: bool, offline: bool, as_json: bool) -> None:
+def apply(paths: tuple[Path, ...], prune: bool, dry_run: bool, offline: bool, take_over: bool, as_json: bool) -> None:
     """Validate configuration files and store them.
 
     PATH is a YAML file, or a folder whose *.yaml and *.yml files are merged. All or nothing. What changes is checked
     against its source, which must answer, unless --offline is given.
     """
     from zsync_pipelines.cli.render import progress, warn
+    from zsync_pipelines.orchestration.reload import ask_for_reload
     from zsync_pipelines.service.apply import apply_paths
     from zsync_pipelines.service.bootstrap import open_zsync
 
     with progress("checking"):
-        report = apply_paths(open_zsync(), paths, prune=prune, dry_run=dry_run, offline=offline)
+        app, actor = open_zsync(), operator()
+        report = apply_paths(
+            app, paths, prune=prune, dry_run=dry_run, offline=offline, take_over=take_over, actor=actor
+        )
+    if not dry_run and (report.created or report.changed or report.deleted):
+        ask_for_reload()
     for problem in report.unchecked:
         warn(f"not checked: {problem}")
     if as_json:
@@ -41,21 +48,18 @@ def apply(paths: tuple[Path, ...], prune: bool, dry_run: bool, offline: bool, as
         _print_report(report)
 
 
-@command("list")
+@command("list", remote=True)
 @json_option
 def list_command(as_json: bool) -> None:
     """List syncs with status and last run."""
-    from zsync_pipelines.service.bootstrap import open_zsync
-    from zsync_pipelines.service.manage import list_syncs
-
-    summaries = list_syncs(open_zsync())
+    summaries = installation().list_syncs()
     if as_json:
-        print_json([summary.to_json() for summary in summaries])
+        print_json(summaries)
     else:
         _print_syncs(summaries)
 
 
-@command("pause")
+@command("pause", remote=True)
 @click.argument("sync")
 @json_option
 def pause(sync: str, as_json: bool) -> None:
@@ -63,14 +67,11 @@ def pause(sync: str, as_json: bool) -> None:
 
     Scheduled runs do nothing until it is resumed, whatever is applied meanwhile; `zsync run` still works.
     """
-    from zsync_pipelines.service import manage
-    from zsync_pipelines.service.bootstrap import open_zsync
-
-    manage.pause(open_zsync(), sync)
+    installation().pause(sync)
     _answer({"id": sync, "status": "paused"}, f"sync '{sync}' is paused until `zsync resume {sync}`", as_json)
 
 
-@command("resume")
+@command("resume", remote=True)
 @click.argument("sync")
 @json_option
 def resume(sync: str, as_json: bool) -> None:
@@ -78,29 +79,23 @@ def resume(sync: str, as_json: bool) -> None:
 
     Its next run covers everything since the last one.
     """
-    from zsync_pipelines.service import manage
-    from zsync_pipelines.service.bootstrap import open_zsync
-
-    manage.resume(open_zsync(), sync)
+    installation().resume(sync)
     _answer({"id": sync, "status": "active"}, f"sync '{sync}' is active", as_json)
 
 
-@command("delete")
+@command("delete", remote=True)
 @click.argument("sync")
 @json_option
 def delete(sync: str, as_json: bool) -> None:
     """Delete SYNC. Its history stays, and what it put at its destination is left alone."""
-    from zsync_pipelines.service import manage
-    from zsync_pipelines.service.bootstrap import open_zsync
-
-    managed_by = manage.delete_sync(open_zsync(), sync)
+    managed_by = installation().delete(sync)
     text = f"sync '{sync}' is deleted; what it put at its destination is left alone"
     if managed_by == "files":
         text += "\nit comes back when a file that still holds it is applied: take it out there too"
     _answer({"id": sync, "deleted": True}, text, as_json)
 
 
-@command("check")
+@command("check", remote=True)
 @click.argument("destination", required=False)
 @json_option
 def check(destination: str | None, as_json: bool) -> None:
@@ -110,24 +105,16 @@ def check(destination: str | None, as_json: bool) -> None:
     targets of alerts, to which nothing is sent.
     """
     from zsync_pipelines.cli.render import progress, table
-    from zsync_pipelines.service.alert_checks import check_alerts
-    from zsync_pipelines.service.bootstrap import open_zsync
-    from zsync_pipelines.service.check import check_destinations, check_sources
 
-    app = open_zsync()
     with progress("checking"):
-        sources = [] if destination else [("model", name, None, step) for name, step in check_sources(app)]
-        alerts = [] if destination else [(kind, name, None, step) for kind, name, step in check_alerts(app)]
-        steps = [*sources, *(("destination", *found) for found in check_destinations(app, destination)), *alerts]
-    failed = any(step.status == "failed" for *_, step in steps)
+        steps = installation().check(destination)
+    failed = any(step["status"] == "failed" for step in steps)
     if as_json:
-        names = ("kind", "id", "sync_id", "step", "status", "detail")
-        rows = [(kind, name, sync, s.name, s.status.value, s.detail) for kind, name, sync, s in steps]
-        print_json({"ok": not failed, "steps": [dict(zip(names, row, strict=True)) for row in rows]})
+        print_json({"ok": not failed, "steps": steps})
     elif steps:
         table(
             ("checked", "with sync", "step", "result", "detail"),
-            [(f"{kind} {name}", sync, s.name, s.status.value, s.detail) for kind, name, sync, s in steps],
+            [(f"{s['kind']} {s['id']}", s["sync_id"], s["step"], s["status"], s["detail"]) for s in steps],
         )
     else:
         click.echo("nothing to check: no destination and no model is configured")
@@ -170,7 +157,7 @@ def _print_report(report: ApplyReport) -> None:
     say(f"dry run, nothing is stored: {counts}" if report.dry_run else counts)
 
 
-def _print_syncs(summaries: list[SyncSummary]) -> None:
+def _print_syncs(summaries: list[Document]) -> None:
     from zsync_pipelines.cli.render import moment, say, table
 
     if not summaries:
@@ -178,16 +165,15 @@ def _print_syncs(summaries: list[SyncSummary]) -> None:
         return
     rows = []
     for sync in summaries:
-        run = sync.last_run
-        status = "broken" if sync.broken else sync.status.value
-        last = (run.status.value, moment(run.finished_at or run.started_at or run.created_at)) if run else (None, None)
-        rows.append((sync.id, sync.audience_id, sync.destination_id, sync.sync_mode, sync.schedule, status, *last))
+        run = sync["last_run"]
+        status = "broken" if sync["broken"] else sync["status"]
+        last = (run["status"], moment(run["finished_at"] or run["started_at"])) if run else (None, None)
+        configured = (sync[name] for name in ("id", "audience_id", "destination_id", "sync_mode", "schedule"))
+        rows.append((*configured, status, *last))
     table(("sync", "audience", "destination", "mode", "schedule", "status", "last run", "at"), rows)
     for sync in summaries:
-        if sync.broken:
-            say(f"broken: {sync.id}: {sync.broken}", "red")
-        for failed in sync.alert_failures:
-            say(
-                f"alert not sent: {sync.id}: alerts.{failed.target}: {failed.failure} ({moment(failed.failed_at)})",
-                "red",
-            )
+        if sync["broken"]:
+            say(f"broken: {sync['id']}: {sync['broken']}", "red")
+        for failed in sync["alert_failures"]:
+            place, failure = f"alerts.{failed['target']}", failed["failure"]
+            say(f"alert not sent: {sync['id']}: {place}: {failure} ({moment(failed['failed_at'])})", "red")

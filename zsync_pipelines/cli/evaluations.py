@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import click
 
-from zsync_pipelines.cli.base import AsOf, command, json_option, only_stderr, print_json
-
-if TYPE_CHECKING:
-    from zsync_pipelines.service.evaluation_history import EvaluationSummary
+from zsync_pipelines.cli.base import AsOf, command, json_option, print_json
+from zsync_pipelines.cli.installation import Document, installation
 
 
-@command("evaluate")
+@command("evaluate", remote=True)
 @click.argument("audience_id", metavar="ID")
 @click.option("--as-of", type=AsOf(), help="Evaluate as of this date or time (default: now).")
 @json_option
@@ -24,85 +20,66 @@ def evaluate(audience_id: str, as_of: datetime | None, as_json: bool) -> None:
     Scheduled syncs of an audience with an evaluation_schedule read it; those with schedule on_evaluation run.
     """
     from zsync_pipelines.cli.render import progress
-    from zsync_pipelines.errors import EvaluationError
-    from zsync_pipelines.service.audience_setup import load_audience
-    from zsync_pipelines.service.bootstrap import open_zsync
-    from zsync_pipelines.service.evaluation_history import summarize
 
-    app = open_zsync()
-    load_audience(app, audience_id)  # a mistyped id is answered before anything heavy is loaded
-    with only_stderr(), progress(f"evaluating {audience_id}") as watch:
-        from zsync_pipelines.orchestration.launch import launch_evaluation
-
-        made = launch_evaluation(replace(app, watch=watch), audience_id, as_of)
-    if made.found is None:
-        raise EvaluationError(f"evaluation {made.id} of audience '{audience_id}' failed: {made.error}")
-    summary = summarize(app, made)
+    with progress(f"evaluating {audience_id}") as watch:
+        made = installation().evaluate(audience_id, as_of, watch)
     if as_json:
-        print_json(summary.to_json())
+        print_json(made)
     else:
-        _print_evaluation(summary)
+        _print_evaluation(made)
 
 
-@command("history")
+@command("history", remote=True)
 @click.argument("audience_id", metavar="ID")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many to show.")
 @json_option
 def history(audience_id: str, limit: int, as_json: bool) -> None:
     """Show the evaluations of audience ID and its size over time, newest first."""
     from zsync_pipelines.cli.render import moment, say, table
-    from zsync_pipelines.service.bootstrap import open_zsync
-    from zsync_pipelines.service.evaluation_history import list_evaluations
 
-    found = list_evaluations(open_zsync(), audience_id, limit)
+    found = installation().evaluations(audience_id, limit)
     if as_json:
-        print_json([summary.to_json() for summary in found])
+        print_json(found)
         return
     if not found:
         say(f"audience '{audience_id}' was not evaluated yet; `zsync audience evaluate {audience_id}` does it")
         return
     rows = [
         (
-            s.evaluation.id,
-            s.evaluation.status.value,
-            s.evaluation.trigger.value,
-            moment(s.evaluation.as_of),
-            moment(s.evaluation.started_at),
-            s.evaluation.duration_seconds,
-            s.evaluation.found.members if s.evaluation.found else None,
-            _signed(s),
+            *(made[name] for name in ("id", "status", "trigger")),
+            *(moment(made[name]) for name in ("as_of", "started_at")),
+            *(made[name] for name in ("duration_seconds", "members")),
+            _signed(made),
         )
-        for s in found
+        for made in found
     ]
     columns = ("evaluation", "status", "trigger", "as of", "started", "seconds", "members", "change")
     table(columns, rows, numbers=("seconds", "members", "change"))
-    if found[0].evaluation.error:
-        say(f"the newest: {found[0].evaluation.error}", "red")
+    if found[0]["error"]:
+        say(f"the newest: {found[0]['error']}", "red")
 
 
 COMMANDS: tuple[click.Command, ...] = (evaluate, history)
 
 
-def _print_evaluation(summary: EvaluationSummary) -> None:
+def _print_evaluation(made: Document) -> None:
     from zsync_pipelines.cli.render import say, table, warn
-    from zsync_pipelines.domain.run import utc_text
 
-    made, found = summary.evaluation, summary.evaluation.found
-    assert found is not None  # noqa: S101  # one that failed was reported before
-    say(f"evaluation {made.id} of {made.audience_id} as of {utc_text(made.as_of)}: success", "green")
-    rows: list[tuple[str, object]] = [("members", found.members)]
-    if summary.change is not None:
-        rows.append(("change", _signed(summary)))
-    unclean = {"null keys": found.null_keys, "duplicate rows": found.duplicate_rows}
-    rows += [(name, count) for name, count in {**unclean, "conflicting keys": found.conflicting_keys}.items() if count]
+    say(f"evaluation {made['id']} of {made['audience_id']} as of {made['as_of']}: success", "green")
+    rows: list[tuple[str, object]] = [("members", made["members"])]
+    change = _signed(made)
+    if change is not None:
+        rows.append(("change", change))
+    unclean = {"null keys": made["null_keys"], "duplicate rows": made["duplicate_rows"]}
+    counts = {**unclean, "conflicting keys": made["conflicting_keys"]}
+    rows += [(name, count) for name, count in counts.items() if count]
     table(("rows", "count"), rows, numbers=("count",))
     if any(unclean.values()):
         warn("warning: the model's entity key is null or repeated in the source")
 
 
-def _signed(summary: EvaluationSummary) -> str | None:
-    change = summary.change
+def _signed(made: Document) -> str | None:
+    change, percent = made.get("change"), made.get("change_percent")
     if change is None:
         return None
-    percent = f" ({change.percent:+.1f}%)" if change.percent is not None else ""
-    return f"{change.members:+,}{percent}"
+    return f"{change:+,}" + (f" ({percent:+.1f}%)" if percent is not None else "")

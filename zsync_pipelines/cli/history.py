@@ -7,23 +7,22 @@ from itertools import islice
 import click
 
 from zsync_pipelines.cli.base import command, json_option, print_json, print_json_array
+from zsync_pipelines.cli.installation import installation
 
-_MOST_SHOWN = 1_000
+_MOST_SHOWN, _MOST_COUNTED = 1_000, 10_000
 
 
-@command("runs")
+@command("runs", remote=True)
 @click.argument("sync")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many runs to show.")
 @json_option
 def runs(sync: str, limit: int, as_json: bool) -> None:
     """Show the runs of SYNC, newest first."""
     from zsync_pipelines.cli.render import moment, say, table
-    from zsync_pipelines.service.bootstrap import open_zsync
-    from zsync_pipelines.service.run_history import list_runs
 
-    found = list_runs(open_zsync(), sync, limit)
+    found = installation().runs(sync, limit)
     if as_json:
-        print_json([run.to_json() for run in found])
+        print_json(found)
         return
     if not found:
         say(f"sync '{sync}' has not run yet; `zsync run {sync}` runs it")
@@ -31,25 +30,21 @@ def runs(sync: str, limit: int, as_json: bool) -> None:
     names = ("added", "removed", "updated", "failed", "invalid", "held")
     rows = [
         (
-            r.id,
-            r.status.value,
-            r.trigger.value,
-            moment(r.as_of),
-            moment(r.started_at),
-            r.duration_seconds,
-            r.members,
-            *(getattr(r.counts, name) for name in names),
+            *(run[name] for name in ("id", "status", "trigger")),
+            *(moment(run[name]) for name in ("as_of", "started_at")),
+            *(run[name] for name in ("duration_seconds", "members")),
+            *(run[f"rows_{name}"] for name in names),
         )
-        for r in found
+        for run in found
     ]
     columns = ("run", "status", "trigger", "as of", "started", "seconds", "members", *names)
     table(columns, rows, numbers=("seconds", "members", *names))
     newest = found[0]
-    if newest.error:
-        say(f"newest run: {newest.error}")
+    if newest["error"]:
+        say(f"newest run: {newest['error']}")
 
 
-@command("rejections")
+@command("rejections", remote=True)
 @click.argument("sync")
 @click.option("--run", "run_id", metavar="ID", help="Of this run (default: as of the last that delivered).")
 @click.option("--limit", type=click.IntRange(min=1), help="How many rows to show (default: 1000; all with --json).")
@@ -61,14 +56,11 @@ def rejections(sync: str, run_id: str | None, limit: int | None, retry: bool, as
     With the destination's reasons. A row that is refused again and again is parked: not tried until it changes.
     """
     from zsync_pipelines.cli.render import moment, say, table
-    from zsync_pipelines.service.bootstrap import open_zsync
-    from zsync_pipelines.service.history import free_parked, list_rejections
 
-    app = open_zsync()
     if retry:
         if run_id is not None:
             raise click.UsageError("--retry frees every parked row of the sync; it does not go with --run")
-        freed = free_parked(app, sync)
+        freed = installation().free_parked(sync)
         if as_json:
             print_json({"sync_id": sync, "freed": freed})
         elif freed:
@@ -76,26 +68,34 @@ def rejections(sync: str, run_id: str | None, limit: int | None, retry: bool, as
         else:
             say(f"sync '{sync}' has no parked rows")
         return
-    found = list_rejections(app, sync, run_id)
+    found = installation().rejections(sync, run_id)
     if as_json:
-        print_json_array(refused.to_json() for refused in islice(found, limit))
+        print_json_array(islice(found, limit))
         return
     shown = list(islice(found, limit or _MOST_SHOWN))
     if not shown:
         say(f"no refused rows of sync '{sync}'" + (f" in run {run_id}" if run_id else ""))
         return
     rows = [
-        (r.entity_key, r.op.value, r.attempts, parked, r.reason, moment(r.first_at), moment(r.last_at), r.run_id)
-        for r, parked in ((refused.row, "yes" if refused.parked else None) for refused in shown)
+        (
+            *(row[name] for name in ("entity_key", "op", "attempts")),
+            "yes" if row["parked"] else None,
+            row["reason"],
+            *(moment(row[name]) for name in ("first_at", "last_at")),
+            row["run_id"],
+        )
+        for row in shown
     ]
     names = ("entity key", "op", "attempts", "parked", "reason", "first", "last", "run")
     table(names, rows, numbers=("attempts",))
-    more = sum(1 for _ in found)
-    if more:
+    more = sum(1 for _ in islice(found, _MOST_COUNTED))
+    if more == _MOST_COUNTED:
+        say(f"and {more:,} more at least; --json shows all")
+    elif more:
         say(f"and {more:,} more; --limit {len(shown) + more} or --json shows all")
 
 
-@command("explain")
+@command("explain", remote=True)
 @click.argument("sync")
 @click.argument("key")
 @json_option
@@ -105,15 +105,13 @@ def explain(sync: str, key: str, as_json: bool) -> None:
     KEY is an entity key, as the model's source holds it.
     """
     from zsync_pipelines.cli.render import progress, say
-    from zsync_pipelines.service.bootstrap import open_zsync
-    from zsync_pipelines.service.explain import explain as explain_key
 
     with progress(f"looking {key} up"):
-        found = explain_key(open_zsync(), sync, key)
+        found = installation().explain(sync, key)
     if as_json:
-        print_json(found.to_json())
+        print_json(found)
         return
-    for sentence in found.sentences:
+    for sentence in found["explanation"]:
         say(sentence)
 
 

@@ -9,13 +9,19 @@ import importlib
 import importlib.util
 import io
 import sys
+from typing import Any
 
 import click
 
-from zsync_pipelines.cli import alerts, audiences, configuration, history, members, runs
+from zsync_pipelines.cli import alerts, api_keys, audiences, configuration, export, history, members, runs
 from zsync_pipelines.cli.base import EXIT_INTERRUPTED, ZsyncCommand
+from zsync_pipelines.cli.installation import api_options
 
-_LATER = {"demo": "zsync_pipelines.cli.demo"}
+_LATER = {
+    "demo": "zsync_pipelines.cli.demo",
+    "serve": "zsync_pipelines.cli.serve",
+    "dev": "zsync_pipelines.cli.dev",
+}
 """Commands in modules of their own, imported when they are asked for: name -> module with a command of that name."""
 
 
@@ -37,14 +43,15 @@ class ZsyncGroup(click.Group):
 
 @click.group(cls=ZsyncGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="zsync-pipelines", prog_name="zsync")
-def cli() -> None:
+@api_options
+def cli(**_: Any) -> None:
     """Keep audiences in step with your tools: exact adds, removes and updates from your warehouse.
 
     Exit codes: 0 success, 1 error, 2 wrong usage or configuration, 3 partial failure.
     """
 
 
-for _module in (configuration, audiences, runs, history, members, alerts):
+for _module in (configuration, export, audiences, runs, history, members, alerts, api_keys):
     for _command in _module.COMMANDS:
         cli.add_command(_command)
 

@@ -72,9 +72,12 @@ def progress(what: str) -> Iterator[Callable[[str, int, int | None], None]]:
         yield watch
 
 
-def moment(value: datetime | None) -> str:
-    """A time in UTC to the second, or a dash."""
-    return "-" if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+def moment(value: datetime | str | None) -> str:
+    """A time, or its ISO text, in UTC to the second; or a dash."""
+    if value is None:
+        return "-"
+    found = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return found.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def clean(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from zsync_pipelines.errors import ConfigError, Problem
@@ -54,6 +55,26 @@ def resolve_known(value: Any, env: Mapping[str, str]) -> Any:
         return env.get(match["name"]) or (match[0] if match["default"] is None else match["default"])
 
     return _replace(value, replace, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One reference within a text."""
+
+    name: str
+    default: str | None
+    written: str
+
+
+def pieces(text: str) -> list[str | Reference]:
+    """A text cut into its references and the literals between them, escapes included; none is empty."""
+    found: list[str | Reference] = []
+    end = 0
+    for match in _REFERENCE.finditer(text):
+        if match["name"]:
+            found += [text[end : match.start()], Reference(match["name"], match["default"], match[0])]
+            end = match.end()
+    return [piece for piece in (*found, text[end:]) if piece != ""]
 
 
 def references(value: Any) -> set[str]:

@@ -13,11 +13,17 @@ from zsync_pipelines.errors import ConfigError
 DEFAULT_HOME = ".zsync"
 DEFAULT_API_ENV = "ZSYNC_SECRET_*"
 DEFAULT_DAGSTER_URL = "http://127.0.0.1:3000"
+DEFAULT_KEEP_DAGSTER_RUNS_DAYS = 90
 DEFAULT_KEEP_DELIVERIES_DAYS = 90
 DEFAULT_KEEP_EVALUATIONS = 10
 DEFAULT_KEEP_SNAPSHOTS_DAYS = 30
+DEFAULT_QUEUE_DEADLINE = 60
 DEFAULT_MEMORY_LIMIT = "1GiB"
+DEFAULT_API_RATE, DEFAULT_API_BURST = 50, 100
+DEFAULT_API_MAX_BODY = "1MiB"
+DEFAULT_API_TIMEOUT = 30
 LEAST_MEMORY = 64 << 20
+LEAST_BODY = 1 << 10
 _UNITS = {"": 1, **{f"{letter}B": 1000**n for n, letter in enumerate("KMGT", 1)}}
 _UNITS |= {f"{letter}iB": 1024**n for n, letter in enumerate("KMGT", 1)}
 
@@ -26,10 +32,14 @@ _UNITS |= {f"{letter}iB": 1024**n for n, letter in enumerate("KMGT", 1)}
 class Settings:
     """Resolved settings. `home` is absolute; the URLs may hold passwords and so stay out of the repr.
 
+    `keep_dagster_runs_days`: how long Dagster keeps finished runs of ours (zsync's own history stays).
     `keep_deliveries_days`: how long refused rows and the delivery ledger of older runs are kept. `keep_evaluations`: of
     how many evaluations of an audience the members are kept (two at least: a run may be about to read the one before).
     `keep_snapshots_days`: how long older versions of a snapshot are kept, and with them the history of members.
+    `api_rate`, `api_burst`: requests a second of one API key, and at once; `api_max_body`: bytes of one request;
+    `api_timeout`: seconds until it is answered.
     `memory_limit`: bytes that the data of a run may take, the interpreter and its libraries (some 200 MB) not counted.
+    `queue_deadline_minutes`: within which a queued run must begin; it is closed as an error then.
     """
 
     home: Path
@@ -38,10 +48,16 @@ class Settings:
     config_paths: tuple[Path, ...] = ()
     api_env: str = DEFAULT_API_ENV
     dagster_url: str = DEFAULT_DAGSTER_URL
+    keep_dagster_runs_days: int = DEFAULT_KEEP_DAGSTER_RUNS_DAYS
     keep_deliveries_days: int = DEFAULT_KEEP_DELIVERIES_DAYS
     keep_evaluations: int = DEFAULT_KEEP_EVALUATIONS
     keep_snapshots_days: int = DEFAULT_KEEP_SNAPSHOTS_DAYS
     memory_limit: int = 1 << 30
+    api_rate: int = DEFAULT_API_RATE
+    api_burst: int = DEFAULT_API_BURST
+    api_max_body: int = 1 << 20
+    api_timeout: int = DEFAULT_API_TIMEOUT
+    queue_deadline_minutes: int = DEFAULT_QUEUE_DEADLINE
 
     @property
     def piece_bytes(self) -> int:
@@ -71,12 +87,20 @@ class Settings:
             config_paths=tuple(Path(part) for part in paths.split(os.pathsep) if part),
             api_env=values.get("ZSYNC_API_ENV", DEFAULT_API_ENV),
             dagster_url=values.get("ZSYNC_DAGSTER_URL", DEFAULT_DAGSTER_URL),
+            keep_dagster_runs_days=_number(
+                values, "ZSYNC_KEEP_DAGSTER_RUNS_DAYS", DEFAULT_KEEP_DAGSTER_RUNS_DAYS, " of days"
+            ),
             keep_deliveries_days=_number(
                 values, "ZSYNC_KEEP_DELIVERIES_DAYS", DEFAULT_KEEP_DELIVERIES_DAYS, " of days"
             ),
             keep_evaluations=_number(values, "ZSYNC_KEEP_EVALUATIONS", DEFAULT_KEEP_EVALUATIONS, least=2),
             keep_snapshots_days=_number(values, "ZSYNC_KEEP_SNAPSHOTS_DAYS", DEFAULT_KEEP_SNAPSHOTS_DAYS, " of days"),
-            memory_limit=_bytes(values.get("ZSYNC_MEMORY_LIMIT", DEFAULT_MEMORY_LIMIT)),
+            memory_limit=_bytes(values, "ZSYNC_MEMORY_LIMIT", DEFAULT_MEMORY_LIMIT, "memory", LEAST_MEMORY),
+            api_rate=_number(values, "ZSYNC_API_RATE", DEFAULT_API_RATE, " of requests a second"),
+            api_burst=_number(values, "ZSYNC_API_BURST", DEFAULT_API_BURST, " of requests"),
+            api_max_body=_bytes(values, "ZSYNC_API_MAX_BODY", DEFAULT_API_MAX_BODY, "bytes", LEAST_BODY),
+            api_timeout=_number(values, "ZSYNC_API_TIMEOUT", DEFAULT_API_TIMEOUT, " of seconds"),
+            queue_deadline_minutes=_number(values, "ZSYNC_QUEUE_DEADLINE", DEFAULT_QUEUE_DEADLINE, " of minutes"),
         )
 
 
@@ -87,12 +111,11 @@ def _number(values: Mapping[str, str], name: str, default: int, of: str = "", le
     return int(text)
 
 
-def _bytes(text: str) -> int:
+def _bytes(values: Mapping[str, str], name: str, default: str, of: str, least: int) -> int:
+    text = values.get(name, default)
     found = re.fullmatch(r"\s*(\d+)\s*([KMGT]i?B)?\s*", text)
     size = int(found[1]) * _UNITS[found[2] or ""] if found else 0
-    if size < LEAST_MEMORY:
-        raise ConfigError(
-            f"ZSYNC_MEMORY_LIMIT: '{text}' is no amount of memory of {LEAST_MEMORY >> 20}MiB or more: write it as "
-            "512MiB or 2GiB"
-        )
+    if size < least:
+        shown = f"{least >> 20}MiB" if least >= 1 << 20 else f"{least >> 10}KiB"
+        raise ConfigError(f"{name}: '{text}' is no amount of {of} of {shown} or more: write it as 512MiB or 2GiB")
     return size

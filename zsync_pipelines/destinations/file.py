@@ -22,6 +22,7 @@ from zsync_pipelines.destinations.places.choose import judge_options, judge_url,
 from zsync_pipelines.domain.capabilities import Capabilities, RowResults, TargetFields
 from zsync_pipelines.domain.delivery import Batch, Op, Receipt
 from zsync_pipelines.domain.destination import CheckStep, Destination, DestinationSettings, Holdings, SyncShape
+from zsync_pipelines.domain.secrecy import SecretUrl
 from zsync_pipelines.errors import TargetMissingError
 
 _NAMES = {Op.ADD: "adds", Op.UPDATE: "updates", Op.REMOVE: "removes"}
@@ -37,7 +38,7 @@ class Layout(StrEnum):
 class FileSettings(DestinationSettings):
     """`url`: a folder, a bucket or an SFTP server. `options`: how to connect there; any of them may be a secret."""
 
-    url: SecretStr
+    url: SecretUrl
     format: Format = Format.CSV
     layout: Layout = Layout.DELTAS
     options: Mapping[str, SecretStr] = Field(default_factory=dict)

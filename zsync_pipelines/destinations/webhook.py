@@ -21,6 +21,7 @@ from zsync_pipelines.domain.capabilities import Capabilities, RateLimit, TargetF
 from zsync_pipelines.domain.delivery import FIELD_PREFIX, Batch, Op, Receipt, Rejection
 from zsync_pipelines.domain.destination import CheckStatus, CheckStep, Destination, DestinationSettings, SyncShape
 from zsync_pipelines.domain.keys import KEY, KeyType
+from zsync_pipelines.domain.secrecy import SecretUrl
 from zsync_pipelines.errors import DestinationError, OutcomeUnknownError, TargetMissingError
 
 _SECRET_PREFIX = "whsec_"  # noqa: S105  # the prefix that Standard Webhooks gives to secrets
@@ -30,7 +31,7 @@ _MAX_REASON = 500
 class WebhookSettings(DestinationSettings):
     """Where to post, and how much at once."""
 
-    url: SecretStr
+    url: SecretUrl
     secret: SecretStr | None = None
     headers: Mapping[str, SecretStr] = Field(default_factory=dict)
     max_batch_rows: int = Field(default=1000, ge=1, le=100_000)

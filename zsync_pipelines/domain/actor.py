@@ -14,3 +14,13 @@ class Actor:
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}" if self.name else self.kind
+
+    @classmethod
+    def parse(cls, text: str) -> Actor:
+        """The inverse of `str`."""
+        kind, _, name = text.partition(":")
+        return cls(kind, name)
+
+
+FILES = Actor("files", "")
+"""Whoever applies configuration files without saying who they are: a code location that loads."""

@@ -23,6 +23,7 @@ from pydantic import (
 
 from zsync_pipelines.domain.filters import FilterTree
 from zsync_pipelines.domain.schedule import check_age, check_schedule, check_timezone
+from zsync_pipelines.domain.secrecy import Secrecy
 from zsync_pipelines.domain.selection import Order, Split, group_id, split_faults
 
 ID_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
@@ -33,6 +34,7 @@ Column = Annotated[str, StringConstraints(min_length=1)]
 Schedule = Annotated[str, AfterValidator(check_schedule)]
 Timezone = Annotated[str, AfterValidator(check_timezone)]
 Age = Annotated[str, AfterValidator(check_age)]
+AlertAddress = Annotated[str, Secrecy.WHOLE]
 
 
 class Kind(StrEnum):
@@ -73,7 +75,7 @@ class Source(_Object):
     """A database that customers are kept in. `url` is any SQLAlchemy URL."""
 
     id: ObjectId
-    url: str = Field(min_length=1)
+    url: Annotated[str, Secrecy.URL] = Field(min_length=1)
 
 
 class Event(_Object):
@@ -162,9 +164,9 @@ class Audience(_Object):
     evaluation_schedule: Schedule | None = None
     timezone: Timezone = "UTC"
     max_age: Age | None = None
-    alerts: tuple[str, ...] = Field(default=(), repr=False)  # an address may hold a secret
+    alerts: tuple[AlertAddress, ...] = Field(default=(), repr=False)  # an address may hold a secret
     max_size_change_percent: float | None = Field(default=None, ge=0)
-    max_size_change_rows: int = Field(default=0, ge=0)
+    max_size_change_rows: int = Field(default=0, ge=0, lt=2**63)
 
     @model_validator(mode="after")
     def _selection_fits(self) -> Self:
@@ -216,10 +218,10 @@ class Guard(_Object):
     """Limits beyond which a run holds removals or additions back. A change is held beyond *both* of its limits."""
 
     max_removed_percent: float = Field(default=20, ge=0)
-    max_removed_rows: int = Field(default=100, ge=0)
+    max_removed_rows: int = Field(default=100, ge=0, lt=2**63)
     allow_empty: bool = False
     max_added_percent: float = Field(default=200, ge=0)
-    max_added_rows: int = Field(default=10_000, ge=0)
+    max_added_rows: int = Field(default=10_000, ge=0, lt=2**63)
 
 
 class Sync(_Object):
@@ -236,8 +238,8 @@ class Sync(_Object):
     timezone: Timezone = "UTC"
     status: SyncStatus = SyncStatus.ACTIVE
     guard: Guard = Guard()
-    alerts: tuple[str, ...] = Field(default=(), repr=False)  # an address may hold a secret
-    max_attempts: int = Field(default=5, ge=1)
+    alerts: tuple[AlertAddress, ...] = Field(default=(), repr=False)  # an address may hold a secret
+    max_attempts: int = Field(default=5, ge=1, lt=2**31)
     config: Mapping[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -38,6 +38,8 @@ class RunOptions:
     """What a caller asks of one run.
 
     `as_of`: aware; None is now. `allow_removals`, `allow_additions`: ceilings below which the guard lets pass, once.
+    `dry_run`: only find out what a run would send. `remove_members`: take out what the sync put there, whoever is in
+    the audience; the sync is deleted when that succeeded.
     """
 
     as_of: datetime | None = None
@@ -47,6 +49,8 @@ class RunOptions:
     forget_leavers: bool = False
     allow_removals: int | None = None
     allow_additions: int | None = None
+    dry_run: bool = False
+    remove_members: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; `from_json` is the inverse."""
@@ -83,7 +87,8 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class SyncRun:
-    """One run of a sync, as history keeps it."""
+    """One run of a sync, as history keeps it. `requested_by`: who asked for it over the API; `deadline_at`: until when
+    it must have begun, where it was queued."""
 
     id: str
     sync_id: str
@@ -99,6 +104,8 @@ class SyncRun:
     snapshot_version: int | None = None
     error: str | None = None
     dagster_run_id: str | None = None
+    requested_by: str | None = None
+    deadline_at: datetime | None = None
 
     @property
     def duration_seconds(self) -> float | None:

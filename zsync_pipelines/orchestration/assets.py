@@ -9,9 +9,9 @@ from typing import Any
 
 import dagster as dg
 
-from zsync_pipelines.orchestration.run_options import RESOURCE
+from zsync_pipelines.orchestration.tags import RESOURCE
 
-Results = Iterator[dg.MaterializeResult[Any]]
+Results = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
 Body = Callable[..., Results]
 """Takes the context, the run's options (`RunOptionsResource`) and the inputs by name."""
 

@@ -12,8 +12,9 @@ from zsync_pipelines.domain.schedule import cron_of
 from zsync_pipelines.orchestration import metadata
 from zsync_pipelines.orchestration.assets import Results, asset
 from zsync_pipelines.orchestration.own_jobs import own_assets_job
-from zsync_pipelines.orchestration.progress import TRIGGER_TAG, as_failures, progress_of, trigger_of
-from zsync_pipelines.orchestration.run_options import RunOptionsResource, run_config
+from zsync_pipelines.orchestration.progress import as_failures, progress_of, trigger_of
+from zsync_pipelines.orchestration.run_options import RunOptionsResource
+from zsync_pipelines.orchestration.tags import TRIGGER_TAG, run_config
 from zsync_pipelines.service.audience_setup import load_audience
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.evaluation_alerts import news_of_size, size_change

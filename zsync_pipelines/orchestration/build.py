@@ -15,10 +15,14 @@ from zsync_pipelines.orchestration.audience_assets import AUDIENCE_TAG, GROUP, a
 from zsync_pipelines.orchestration.dead_runs import dead_run_definitions
 from zsync_pipelines.orchestration.evaluation_sensors import evaluation_sensor
 from zsync_pipelines.orchestration.own_jobs import failing_job, own_assets_job
+from zsync_pipelines.orchestration.queued_runs import queued_run_definitions
 from zsync_pipelines.orchestration.references import ReferenceIO
-from zsync_pipelines.orchestration.run_options import RESOURCE, RunOptionsResource
+from zsync_pipelines.orchestration.retention import retention_definitions
+from zsync_pipelines.orchestration.run_options import RunOptionsResource
+from zsync_pipelines.orchestration.run_steps import DELIVERY
 from zsync_pipelines.orchestration.schedules import sync_schedule
-from zsync_pipelines.orchestration.sync_assets import DELIVERY, SYNC_TAG, sync_assets
+from zsync_pipelines.orchestration.sync_assets import sync_assets
+from zsync_pipelines.orchestration.tags import RESOURCE, SYNC_TAG
 from zsync_pipelines.orchestration.verdicts import verdict_definitions
 from zsync_pipelines.service.bootstrap import Zsync
 
@@ -32,6 +36,7 @@ def build_definitions(app: Zsync) -> dg.Definitions:
     """Assets, jobs and schedules for every stored audience with a schedule and every stored sync. Reads the
     configuration once."""
     apply_configured_paths(app)
+    version = app.catalog.configuration_version()  # first: what is loaded is as new as that, or newer
     loaded = app.catalog.load()
     catalog = loaded.catalog
     parts = [_audience_or_report(app, audience) for audience in shared_audiences(catalog)]
@@ -41,7 +46,10 @@ def build_definitions(app: Zsync) -> dg.Definitions:
             parts.append(broken_sync(id_, why))
         elif kind is Kind.AUDIENCE and loaded.stored[kind, id_].body.get("evaluation_schedule"):
             parts.append(broken_audience(id_, why))
-    return dg.Definitions.merge(common_definitions(app), verdict_definitions(app), dead_run_definitions(app), *parts)
+    jobs = [job for part in parts for job in part.jobs or () if SYNC_TAG in (job.tags or {})]
+    queued = queued_run_definitions(app, version, jobs)
+    own = (verdict_definitions(app), dead_run_definitions(app), retention_definitions(app), queued)
+    return dg.Definitions.merge(common_definitions(app), *own, *parts)
 
 
 def shared_audiences(catalog: Catalog) -> list[Audience]:

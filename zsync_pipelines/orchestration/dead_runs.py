@@ -6,7 +6,8 @@ run of that sync in the queue. zsync's lease says sooner and surely that nobody 
 
 import dagster as dg
 
-from zsync_pipelines.orchestration.sync_assets import SYNC_TAG
+from zsync_pipelines.domain.run import RunStatus
+from zsync_pipelines.orchestration.tags import SYNC_TAG
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.holding import running
 
@@ -42,8 +43,10 @@ def _is_dead(app: Zsync, dagster_run: dg.DagsterRun) -> bool:
     """Whether the run began a sync run that is over, or whose lease nobody holds any more."""
     sync_id = dagster_run.tags.get(SYNC_TAG)
     run = app.runs.by_dagster_run(dagster_run.run_id, sync_id) if sync_id else None
-    if run is None or sync_id is None:
+    if run is None or sync_id is None or run.status is RunStatus.QUEUED:
         return False  # none of ours, or not begun yet
+    if run.options.dry_run and run.finished_at is None:
+        return False  # it holds no lease
     if run.finished_at is not None:
         return (app.clock() - run.finished_at).total_seconds() > _GRACE_SECONDS
     return running(app, sync_id) != run.id

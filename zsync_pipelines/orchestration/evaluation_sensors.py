@@ -6,9 +6,10 @@ from zsync_pipelines.domain.config import Kind, Sync, SyncStatus
 from zsync_pipelines.domain.evaluation import AudienceEvaluation
 from zsync_pipelines.domain.run import Trigger
 from zsync_pipelines.domain.schedule import ON_EVALUATION
-from zsync_pipelines.orchestration.progress import TRIGGER_TAG
+from zsync_pipelines.orchestration.tags import TRIGGER_TAG
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.holding import running
+from zsync_pipelines.service.trigger import cleanup_of
 
 _EVERY_SECONDS = 15
 
@@ -37,7 +38,7 @@ def evaluation_sensor(app: Zsync, sync: Sync) -> dg.SensorDefinition | None:
             return dg.SkipReason(f"evaluation {latest.id} was looked after")
         if latest.sync_id == sync.id:
             return dg.SensorResult(skip_reason=dg.SkipReason("the sync's own run evaluated"), cursor=latest.id)
-        under_way = running(app, sync.id)
+        under_way = running(app, sync.id) or cleanup_of(app, sync.id)
         if under_way is not None:
             return dg.SkipReason(f"run {under_way} is under way; evaluation {latest.id} comes after it")
         request = dg.RunRequest(run_key=latest.id, tags={TRIGGER_TAG: Trigger.SENSOR.value})

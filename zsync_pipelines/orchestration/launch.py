@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from datetime import datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -16,18 +15,13 @@ from zsync_pipelines.domain.run import RunOptions, SyncRun, Trigger
 from zsync_pipelines.errors import LeaseHeldError, ZsyncError
 from zsync_pipelines.orchestration.audience_assets import audience_definitions
 from zsync_pipelines.orchestration.build import build_sync, common_definitions
-from zsync_pipelines.orchestration.progress import TRIGGER_TAG
-from zsync_pipelines.orchestration.run_options import run_config
+from zsync_pipelines.orchestration.instance import dagster_home
+from zsync_pipelines.orchestration.tags import TRIGGER_TAG, run_config
 from zsync_pipelines.service.audience_setup import load_audience
 from zsync_pipelines.service.bootstrap import Zsync, open_zsync
 from zsync_pipelines.service.evaluations import Order, evaluate_audience
 from zsync_pipelines.service.holding import running
 from zsync_pipelines.service.setup import load_setup
-
-_OWN_INSTANCE = """\
-telemetry: {{enabled: false}}
-storage: {{sqlite: {{base_dir: {home}/storage}}}}
-"""
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Dagster's own lines about each step, and failures that we report ourselves, are in its event log."""
@@ -120,12 +114,7 @@ def find_instance(app: Zsync) -> dg.DagsterInstance:
     """`DAGSTER_HOME`'s instance; else that of this folder's dagster.yaml, as `dagster dev` takes it; else our own."""
     if os.environ.get("DAGSTER_HOME"):
         return dg.DagsterInstance.get()
-    if Path("dagster.yaml").is_file():
-        return dg.DagsterInstance.from_config(str(Path.cwd()))
-    home = app.settings.home / "dagster"
-    home.mkdir(parents=True, exist_ok=True)
-    (home / "dagster.yaml").write_text(_OWN_INSTANCE.format(home=home))
-    return dg.DagsterInstance.from_config(str(home))
+    return dg.DagsterInstance.from_config(str(dagster_home(app.settings)))
 
 
 def _failure_text(result: dg.ExecuteInProcessResult) -> str | None:

@@ -10,9 +10,9 @@ import dagster as dg
 
 from zsync_pipelines.domain.run import Trigger
 from zsync_pipelines.errors import ZsyncError
+from zsync_pipelines.orchestration.tags import RUN_TAG, TRIGGER_TAG
 from zsync_pipelines.service.bootstrap import Progress, Zsync
 
-TRIGGER_TAG = "zsync/trigger"
 _LOG_SECONDS = 5
 
 
@@ -33,6 +33,12 @@ def progress_of(app: Zsync, context: dg.AssetExecutionContext) -> Progress:
             context.log.info(f"{done:,}{f' of {total:,}' if total else ''} {what}")
 
     return report
+
+
+def queued_run_of(context: dg.AssetExecutionContext) -> str | None:
+    """The id of the queued run for which this Dagster run was launched; None where it was launched for itself, also as
+    another try of an earlier one."""
+    return None if context.run.parent_run_id else context.run.tags.get(RUN_TAG)
 
 
 @contextmanager

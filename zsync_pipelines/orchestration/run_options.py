@@ -1,14 +1,11 @@
 """Options of one run as Dagster run configuration: `resources: {run_options: {config: {...}}}`."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from zsync_pipelines.domain.run import RunOptions
-
-RESOURCE = "run_options"
 
 
 class RunOptionsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -24,6 +21,11 @@ class RunOptionsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     allow_removals: int | None = Field(default=None, description="let the guard pass up to this many removals, once")
     allow_additions: int | None = Field(default=None, description="let the guard pass up to this many additions, once")
 
+    dry_run: bool = Field(default=False, description="find out what a run would send; send nothing, move nothing")
+    remove_members: bool = Field(
+        default=False, description="take out what the sync put at its destination, then delete the sync"
+    )
+
     def parse(self) -> RunOptions:
         """As the services take them; dg.Failure for an `as_of` that is no time."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
@@ -34,9 +36,3 @@ class RunOptionsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
                 raise dg.Failure(f"as_of '{self.as_of}' is no ISO 8601 time", allow_retries=False) from None
             values["as_of"] = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return RunOptions(**values)
-
-
-def run_config(options: RunOptions) -> dict[str, Any]:
-    """The run configuration that asks for these options; empty for a normal run."""
-    given = {name: value for name, value in options.to_json().items() if value not in (None, False)}
-    return {"resources": {RESOURCE: {"config": given}}} if given else {}

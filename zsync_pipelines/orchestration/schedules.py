@@ -6,11 +6,11 @@ from zsync_pipelines.domain.config import Kind, Sync, SyncStatus
 from zsync_pipelines.domain.run import RunOptions
 from zsync_pipelines.domain.schedule import cron_of
 from zsync_pipelines.errors import LeaseHeldError
-from zsync_pipelines.orchestration.progress import TRIGGER_TAG
-from zsync_pipelines.orchestration.run_options import run_config
+from zsync_pipelines.orchestration.tags import TRIGGER_TAG, run_config
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.holding import running
 from zsync_pipelines.service.lifecycle import skip_run
+from zsync_pipelines.service.trigger import cleanup_of
 
 
 def sync_schedule(app: Zsync, sync: Sync) -> dg.ScheduleDefinition | None:
@@ -36,6 +36,9 @@ def sync_schedule(app: Zsync, sync: Sync) -> dg.ScheduleDefinition | None:
             return dg.SkipReason(f"sync '{sync.id}' was deleted")
         if loaded.status(sync.id) is SyncStatus.PAUSED:
             return dg.SkipReason(f"sync '{sync.id}' is paused; `zsync resume {sync.id}` goes on")
+        cleanup = cleanup_of(app, sync.id)
+        if cleanup is not None:
+            return dg.SkipReason(f"run {cleanup} is about to take out all members, and to delete the sync")
         options = RunOptions(as_of=context.scheduled_execution_time)
         under_way = running(app, sync.id)
         if under_way is not None:

@@ -6,30 +6,27 @@ from typing import Any
 import dagster as dg
 
 from zsync_pipelines.domain.config import Audience, Sync
-from zsync_pipelines.domain.run import RunStatus, SyncRun, Trigger
-from zsync_pipelines.errors import LeaseHeldError, OlderAsOfError, ZsyncError
+from zsync_pipelines.domain.run import RunStatus, SyncRun
+from zsync_pipelines.errors import ZsyncError
 from zsync_pipelines.orchestration import metadata
 from zsync_pipelines.orchestration.assets import Results, asset
-from zsync_pipelines.orchestration.audience_assets import audience_key, record_materialization
-from zsync_pipelines.orchestration.progress import as_failures, progress_of, trigger_of
+from zsync_pipelines.orchestration.audience_assets import audience_key
+from zsync_pipelines.orchestration.progress import as_failures, progress_of
 from zsync_pipelines.orchestration.run_options import RunOptionsResource
-from zsync_pipelines.service.alerts import tell
-from zsync_pipelines.service.bootstrap import Zsync
-from zsync_pipelines.service.evaluate import evaluate_membership
-from zsync_pipelines.service.lifecycle import fail_to_begin, skip_run
-from zsync_pipelines.service.planning import make_plan
-from zsync_pipelines.service.refs import MembershipRef, PlanRef
-from zsync_pipelines.service.run_sync import check_not_superseded, deliver_step, evaluate_step, plan_step, start
-from zsync_pipelines.service.setup import load_setup
-
-MEMBERSHIP, SNAPSHOT, DIFF, DELIVERY = (
-    "audience_membership",
-    "previous_snapshot",
-    "diff",
-    "destination_delivery",
+from zsync_pipelines.orchestration.run_steps import (
+    DELIVERY,
+    begin,
+    delivers,
+    evaluate_or_look,
+    plan_or_look,
+    was_dry_run,
 )
-SYNC_TAG = "zsync/sync_id"
-_KEPT_LOOKS = 3
+from zsync_pipelines.orchestration.tags import SYNC_TAG
+from zsync_pipelines.service.bootstrap import Zsync
+from zsync_pipelines.service.refs import MembershipRef, PlanRef
+from zsync_pipelines.service.run_sync import deliver_step
+
+MEMBERSHIP, SNAPSHOT, DIFF = "audience_membership", "previous_snapshot", "diff"
 
 
 def sync_assets(app: Zsync, sync: Sync, audience: Audience, description: str) -> list[dg.AssetsDefinition]:
@@ -42,23 +39,15 @@ def sync_assets(app: Zsync, sync: Sync, audience: Audience, description: str) ->
     @part(key=keys[MEMBERSHIP], deps=shared, kinds={"sql"}, description=f"Who is in the audience now.\n\n{description}")
     def audience_membership(context: dg.AssetExecutionContext, run_options: RunOptionsResource) -> Results:
         with as_failures():
-            if not _delivers(context, keys[DELIVERY]):
-                as_of = run_options.parse().as_of or app.clock()
-                folder = _look_folder(app, sync.id, context.run.run_id)
-                found = evaluate_membership(app, load_setup(app, sync.id), as_of, folder, progress_of(app, context))
-            else:
-                run = _begin(app, sync, context, run_options)
-                if run is None:
-                    return
-                found = evaluate_step(app, run, progress_of(app, context))
-                if found.evaluation_made:
-                    record_materialization(app, context, found.evaluation_id or "")
+            found = evaluate_or_look(app, sync, context, run_options)
+        if found is None:
+            return
         yield dg.MaterializeResult(value=found.to_json(), metadata=metadata.of_membership(found))
 
     @part(key=keys[SNAPSHOT], description="What the destination acknowledged, as of the last run.")
     def previous_snapshot(context: dg.AssetExecutionContext, run_options: RunOptionsResource) -> Results:
         with as_failures():
-            if _delivers(context, keys[DELIVERY]) and _begin(app, sync, context, run_options) is None:
+            if delivers(context, keys[DELIVERY]) and begin(app, sync, context, run_options) is None:
                 return
             manifest = app.snapshots.current(sync.id)
         numbers = {
@@ -82,17 +71,10 @@ def sync_assets(app: Zsync, sync: Sync, audience: Audience, description: str) ->
         membership: dict[str, Any],
         snapshot: dict[str, Any],
     ) -> Results:
-        found = MembershipRef.from_json(membership)
         with as_failures():
-            if _delivers(context, keys[DELIVERY]):
-                run = _begin(app, sync, context, run_options)
-                if run is None:
-                    return
-                plan = plan_step(app, run, found, progress_of(app, context))
-            else:
-                folder = _look_folder(app, sync.id, context.run.run_id)
-                options, setup = run_options.parse(), load_setup(app, sync.id)
-                plan = make_plan(app, setup, context.run.run_id, found, options, folder, progress_of(app, context))
+            plan = plan_or_look(app, sync, context, run_options, MembershipRef.from_json(membership))
+        if plan is None:
+            return
         for warning in plan.warnings:
             context.log.warning(warning)
         guard = dg.AssetCheckResult(
@@ -103,6 +85,10 @@ def sync_assets(app: Zsync, sync: Sync, audience: Audience, description: str) ->
             description="; ".join(plan.reasons) or None,
             metadata={"zsync/rows_held": plan.held},
         )
+        if was_dry_run(app, sync, context):  # without an output, so that the delivery is left out
+            context.log_event(dg.AssetMaterialization(keys[DIFF], metadata=metadata.of_plan(plan)))
+            yield guard
+            return
         yield dg.MaterializeResult(value=plan.to_json(), metadata=metadata.of_plan(plan), check_results=[guard])
 
     @part(
@@ -115,7 +101,7 @@ def sync_assets(app: Zsync, sync: Sync, audience: Audience, description: str) ->
         context: dg.AssetExecutionContext, run_options: RunOptionsResource, plan: dict[str, Any]
     ) -> Results:
         with as_failures():
-            run = _begin(app, sync, context, run_options)
+            run = begin(app, sync, context, run_options)
         if run is None:
             return
         try:
@@ -141,50 +127,3 @@ def _delivered(app: Zsync, run: SyncRun, key: dg.AssetKey) -> dg.MaterializeResu
     return dg.MaterializeResult(
         value=None, metadata=metadata.of_run(run, app.refusals.sample(run.id, limit=50)), check_results=[complete]
     )
-
-
-def _begin(
-    app: Zsync, sync: Sync, context: dg.AssetExecutionContext, run_options: RunOptionsResource
-) -> SyncRun | None:
-    """The sync run of this Dagster run, begun by whichever step comes first. None: skipped, as another is under way."""
-    options = run_options.parse()
-    trigger = trigger_of(context)
-    dagster_run_id = context.run.run_id
-    begun = app.runs.by_dagster_run(dagster_run_id, sync.id)
-    if begun is not None:
-        return None if begun.status is RunStatus.SKIPPED else begun
-    try:
-        setup = load_setup(app, sync.id)
-    except ZsyncError as error:
-        tell(app, fail_to_begin(app, sync.id, options, trigger, error, dagster_run_id))
-        raise
-    try:
-        if trigger is Trigger.SCHEDULE:
-            check_not_superseded(app, setup, options)
-        run = start(app, setup, options, trigger, dagster_run_id)
-    except (LeaseHeldError, OlderAsOfError) as reason:
-        if trigger not in (Trigger.SCHEDULE, Trigger.SENSOR):
-            raise
-        skipped = skip_run(app, sync.id, options, reason, dagster_run_id, trigger)
-        context.log.warning(f"skipped: {skipped.error}")
-        return None
-    context.log.info(f"zsync run {run.id}, as of {run.as_of}")
-    return run
-
-
-def _delivers(context: dg.AssetExecutionContext, delivery: dg.AssetKey) -> bool:
-    """Whether this Dagster run goes on to deliver, and so is a sync run that needs the lease."""
-    run = context.run
-    if run.asset_selection:
-        return delivery in run.asset_selection
-    if run.step_keys_to_execute:
-        return delivery.to_python_identifier() in run.step_keys_to_execute
-    return True
-
-
-def _look_folder(app: Zsync, sync_id: str, dagster_run_id: str) -> str:
-    """Where a run that only looks keeps its files; the oldest ones are deleted."""
-    for name in app.storage.oldest_folders(f"looks/{sync_id}", keep=_KEPT_LOOKS):
-        if name != dagster_run_id:
-            app.storage.delete_folder(f"looks/{sync_id}/{name}")
-    return f"looks/{sync_id}/{dagster_run_id}"

@@ -6,7 +6,8 @@ import dagster as dg
 
 from zsync_pipelines.errors import ZsyncError
 from zsync_pipelines.orchestration import metadata
-from zsync_pipelines.orchestration.sync_assets import DELIVERY, SYNC_TAG
+from zsync_pipelines.orchestration.run_steps import DELIVERY
+from zsync_pipelines.orchestration.tags import SYNC_TAG
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.settling import settle_pending
 

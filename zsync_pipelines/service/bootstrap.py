@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from zsync_pipelines.config.settings import Settings
+from zsync_pipelines.service.masked_config import masked_body
 from zsync_pipelines.store.alerts import AlertStore
+from zsync_pipelines.store.audit import AuditStore
 from zsync_pipelines.store.catalog import CatalogStore
 from zsync_pipelines.store.database import open_database
 from zsync_pipelines.store.evaluations import EvaluationStore
@@ -48,6 +50,7 @@ class Zsync:
     storage: Storage
     alerts: AlertStore
     evaluations: EvaluationStore
+    audit: AuditStore
     environment: Mapping[str, str] = field(repr=False)
     clock: Callable[[], datetime] = field(repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
@@ -63,7 +66,7 @@ def open_zsync(env: Mapping[str, str] | None = None) -> Zsync:
     return Zsync(
         settings=settings,
         database=database,
-        catalog=CatalogStore(database),
+        catalog=CatalogStore(database, masked_body),
         runs=RunStore(database),
         refusals=RefusalStore(database),
         ledger=Ledger(database),
@@ -71,6 +74,7 @@ def open_zsync(env: Mapping[str, str] | None = None) -> Zsync:
         storage=open_storage(settings.storage_url),
         alerts=AlertStore(database),
         evaluations=EvaluationStore(database),
+        audit=AuditStore(database),
         environment=environment,
         clock=lambda: datetime.now(UTC),
     )

@@ -6,10 +6,15 @@ came after it was over.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
+import sqlalchemy as sa
+
+from zsync_pipelines.domain.actor import FILES, Actor
+from zsync_pipelines.domain.config import Kind
 from zsync_pipelines.domain.delivery import Receipt
 from zsync_pipelines.domain.run import Counts, RunStatus, SyncRun
 from zsync_pipelines.errors import StaleDiffError
@@ -149,7 +154,8 @@ def _commit(
     the pointer. A run that ends now and holds the lease itself gives it back."""
     token = app.runs.token(holder.id)
     path = refused.entry.path if refused.entry and refused.sample else None
-    with writing(app.database) as connection:
+    ends_sync = verdicts is None and run.options.remove_members and run.status is RunStatus.SUCCESS
+    with _transaction(app, run, at, deleting=ends_sync) as connection:
         leases.confirm(connection, run.sync_id, token)
         for receipt in (verdicts or {}).values():
             app.ledger.settle_in(connection, run.id, receipt, at)
@@ -159,6 +165,23 @@ def _commit(
             app.snapshots.flip(connection, manifest, at)
         if verdicts is None and holder.id == run.id:
             leases.release(connection, run.sync_id, token)
+
+
+@contextmanager
+def _transaction(app: Zsync, run: SyncRun, at: datetime, *, deleting: bool) -> Iterator[sa.Connection]:
+    """The transaction of a commit. `deleting`: it deletes the sync too, once it has done all else, since a sync without
+    its members must not run again and add them."""
+    if not deleting:
+        with writing(app.database) as connection:
+            yield connection
+        return
+    with app.catalog.editing() as edit:
+        yield edit.connection
+        stored = edit.loaded.stored.get((Kind.SYNC, run.sync_id))
+        if stored is not None:
+            edit.save(
+                [], [(Kind.SYNC, run.sync_id)], stored.managed_by, at, Actor.parse(run.requested_by or str(FILES))
+            )
 
 
 def _collect_run_folders(app: Zsync, sync_id: str) -> None:

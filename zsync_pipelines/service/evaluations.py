@@ -46,7 +46,7 @@ _log = logging.getLogger("zsync")
 class Order:
     """What to evaluate. `reuse`: one that was made as of the very same moment, of this definition, will do.
 
-    `sync_id`, `dagster_run_id`: whose run makes it.
+    `sync_id`, `dagster_run_id`: whose run makes it. `evaluation_id`: one that was made known already.
     """
 
     as_of: datetime
@@ -54,6 +54,7 @@ class Order:
     reuse: bool = False
     sync_id: str | None = None
     dagster_run_id: str | None = None
+    evaluation_id: str | None = None
 
 
 def evaluate_audience(
@@ -89,7 +90,7 @@ def begun(app: Zsync, audience: AudienceSetup, order: Order) -> AudienceEvaluati
     now = app.clock()
     return AudienceEvaluation(
         number=0,
-        id=new_run_id(now),
+        id=order.evaluation_id or new_run_id(now),
         audience_id=audience.id,
         as_of=order.as_of,
         status=EvaluationStatus.RUNNING,

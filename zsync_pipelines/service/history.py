@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from zsync_pipelines.domain.actor import Actor
 from zsync_pipelines.engine.refusals import RUN_ID, Patience, is_resting
 from zsync_pipelines.errors import NotFoundError
 from zsync_pipelines.service.bootstrap import Zsync
@@ -32,26 +33,31 @@ class Refused:
         return {**self.row.to_json(), "parked": self.parked}
 
 
-def list_rejections(app: Zsync, sync_id: str, run_id: str | None = None) -> Iterator[Refused]:
-    """Rows that the destination refuses, by key hash: in one run, or by default as of the last run that delivered."""
+def list_rejections(app: Zsync, sync_id: str, run_id: str | None = None, *, skip: int = 0) -> Iterator[Refused]:
+    """Rows that the destination refuses, by key hash: in one run, or by default as of the last run that delivered.
+    `skip`: how many of the first are left out."""
     if run_id is not None:
         run = app.runs.get(run_id)
         if run is None or run.sync_id != sync_id:
             raise NotFoundError(f"sync '{sync_id}' has no run '{run_id}'; `zsync runs {sync_id}` lists them")
         path = app.refusals.path(run_id)
-        return _refused(app, sync_id, path, pl.col(RUN_ID) == run_id)
+        return _refused(app, sync_id, path, pl.col(RUN_ID) == run_id, skip)
     list_runs(app, sync_id, limit=1)
     current = app.snapshots.current(sync_id)
-    return _refused(app, sync_id, current.refused.path if current and current.refused else None, pl.lit(value=True))
+    path = current.refused.path if current and current.refused else None
+    return _refused(app, sync_id, path, pl.lit(value=True), skip)
 
 
-def _refused(app: Zsync, sync_id: str, path: str | None, wanted: pl.Expr) -> Iterator[Refused]:
+def _refused(app: Zsync, sync_id: str, path: str | None, wanted: pl.Expr, skip: int) -> Iterator[Refused]:
     if path is None:
         return
     resting = is_resting(patience_of(app, sync_id)).alias("parked")
     with FrameFile(app.storage, path) as file:
         for start in range(0, file.rows, _ROWS_AT_A_TIME):
-            rows = pl.DataFrame(file.slice(start, _ROWS_AT_A_TIME)).filter(wanted).with_columns(resting)
+            rows = pl.DataFrame(file.slice(start, _ROWS_AT_A_TIME)).filter(wanted)
+            skipped = min(skip, rows.height)
+            skip -= skipped
+            rows = rows.slice(skipped).with_columns(resting)
             for row, parked in zip(rows_of(sync_id, rows), rows["parked"], strict=True):
                 yield Refused(row, parked)
 
@@ -62,10 +68,10 @@ def patience_of(app: Zsync, sync_id: str) -> Patience:
     return Patience(sync.max_attempts if sync else 1, app.clock(), app.refusals.freed_at(sync_id))
 
 
-def free_parked(app: Zsync, sync_id: str) -> int:
+def free_parked(app: Zsync, sync_id: str, actor: Actor) -> int:
     """Have every row that rests tried again by the next run; how many that are."""
     find_sync(app, sync_id)
     freed = sum(refused.parked for refused in list_rejections(app, sync_id))
     if freed:
-        app.refusals.free(sync_id, app.clock())
+        app.refusals.free(sync_id, freed, app.clock(), actor)
     return freed

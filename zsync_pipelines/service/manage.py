@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zsync_pipelines.config.wording import unknown
+from zsync_pipelines.domain.actor import Actor
 from zsync_pipelines.domain.config import Kind, ManagedBy, Sync, SyncStatus
 from zsync_pipelines.domain.run import SyncRun
 from zsync_pipelines.errors import NotFoundError
@@ -71,25 +72,29 @@ def require_destination(app: Zsync, destination_id: str) -> None:
     require(app.catalog.load(), Kind.DESTINATION, destination_id)
 
 
-def pause(app: Zsync, sync_id: str) -> None:
+def pause(app: Zsync, sync_id: str, actor: Actor) -> None:
     """Scheduled ticks do nothing until `resume`, whatever is applied meanwhile; manual runs still work."""
-    require(app.catalog.load(), Kind.SYNC, sync_id)
-    app.catalog.set_status(sync_id, SyncStatus.PAUSED)
+    _set_status(app, sync_id, SyncStatus.PAUSED, actor)
 
 
-def resume(app: Zsync, sync_id: str) -> None:
+def resume(app: Zsync, sync_id: str, actor: Actor) -> None:
     """End a pause. The next run covers everything since the last one that was committed."""
-    require(app.catalog.load(), Kind.SYNC, sync_id)
-    app.catalog.set_status(sync_id, SyncStatus.ACTIVE)
+    _set_status(app, sync_id, SyncStatus.ACTIVE, actor)
 
 
-def delete_sync(app: Zsync, sync_id: str) -> ManagedBy:
+def _set_status(app: Zsync, sync_id: str, status: SyncStatus, actor: Actor) -> None:
+    with app.catalog.editing() as edit:
+        require(edit.loaded, Kind.SYNC, sync_id)
+        edit.set_status(sync_id, status, app.clock(), actor)
+
+
+def delete_sync(app: Zsync, sync_id: str, actor: Actor) -> ManagedBy:
     """Delete a sync; its history stays, its destination is left alone. Returns who managed it: a file that still
-    holds the sync brings it back when it is applied."""
-    loaded = app.catalog.load()
-    require(loaded, Kind.SYNC, sync_id)
-    managed_by = loaded.stored[Kind.SYNC, sync_id].managed_by
-    app.catalog.save([], [(Kind.SYNC, sync_id)], managed_by, app.clock())
+    holds the sync brings it back when it is applied. LeaseHeldError while a run of it is running or queued."""
+    with app.catalog.editing() as edit:
+        require(edit.loaded, Kind.SYNC, sync_id)
+        managed_by = edit.loaded.stored[Kind.SYNC, sync_id].managed_by
+        edit.save([], [(Kind.SYNC, sync_id)], managed_by, app.clock(), actor)
     return managed_by
 
 

@@ -75,7 +75,7 @@ def plan_sync(
         aside = replace(app, storage=_Aside(app.storage, Path(folder)))
         membership = evaluate_membership(aside, setup, as_of, "aside", progress)
         plan = make_plan(aside, setup, "dry-run", membership, options, "aside", progress)
-        return _report(plan, aside.storage)
+        return report_of(plan, aside.storage)
 
 
 class _Aside(FolderStorage):
@@ -98,7 +98,8 @@ class _Aside(FolderStorage):
         return super().locate(path) if path.startswith("aside/") else self._real.locate(path)
 
 
-def _report(plan: PlanRef, storage: Storage) -> PlanReport:
+def report_of(plan: PlanRef, storage: Storage) -> PlanReport:
+    """What a plan, whose files are in `storage`, would do."""
     sample: dict[str, list[Any]] = {"add": [], "remove": [], "update": []}
     for part in plan.parts:
         if part.part is not Part.REPLACE_OUT:  # its rows are put in again, as updates

@@ -193,7 +193,7 @@ def sync_shape(setup: SyncSetup, membership: MembershipRef, schema: pa.Schema) -
 
 def _patience(app: Zsync, setup: SyncSetup, options: RunOptions) -> Patience:
     now = app.clock()
-    freed = now if options.full_resync else app.refusals.freed_at(setup.sync.id)
+    freed = now if options.full_resync or options.remove_members else app.refusals.freed_at(setup.sync.id)
     return Patience(setup.sync.max_attempts, now, freed)
 
 
@@ -224,6 +224,8 @@ class _Tally:
 def _judge(
     setup: SyncSetup, manifest: SnapshotManifest | None, membership: MembershipRef, tally: _Tally, options: RunOptions
 ) -> Verdict:
+    if options.remove_members:
+        return Verdict()  # whoever asked for it asked for just that
     due = Due(
         removals=tally.changes[Part.REMOVE],
         additions=tally.changes[Part.ADD],

@@ -15,6 +15,7 @@ from zsync_pipelines.domain.run import RunOptions, RunStatus, SyncRun, Trigger
 from zsync_pipelines.errors import DestinationError, LeaseLostError
 from zsync_pipelines.service.alerts import tell
 from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
+from zsync_pipelines.service.cleanup import nobody
 from zsync_pipelines.service.conclude import check_fresh, collect_garbage, conclude, run_folder
 from zsync_pipelines.service.deliver import deliver
 from zsync_pipelines.service.evaluate import evaluate_membership
@@ -29,7 +30,7 @@ from zsync_pipelines.service.refs import MembershipRef, PlanRef
 from zsync_pipelines.service.retention import forget_old_deliveries, forget_old_versions
 from zsync_pipelines.service.sending import Delivery
 from zsync_pipelines.service.settling import give_up_unanswered, settle_unanswered, settle_verdicts
-from zsync_pipelines.service.setup import SyncSetup, load_setup
+from zsync_pipelines.service.setup import SyncSetup, load_setup, setup_of_run
 from zsync_pipelines.store.database import writing
 from zsync_pipelines.store.frames import FrameFile
 
@@ -52,11 +53,19 @@ def run_sync(
 
 
 def start(
-    app: Zsync, setup: SyncSetup, options: RunOptions, trigger: Trigger, dagster_run_id: str | None = None
+    app: Zsync,
+    setup: SyncSetup,
+    options: RunOptions,
+    trigger: Trigger,
+    dagster_run_id: str | None = None,
+    queued: str | None = None,
 ) -> SyncRun:
-    """Begin a run: take the lease, settle what earlier runs left. LeaseHeldError if another run is under way."""
-    timeout = setup.capabilities.timeout_seconds
-    run = begin_run(app, setup.sync.id, options, trigger, dagster_run_id, timeout)
+    """Begin a run: take the lease, settle what earlier runs left. LeaseHeldError if another run is under way.
+
+    `queued`: the id of the queued run that it is; its row says with which options.
+    """
+    timeout, kept = setup.capabilities.timeout_seconds, setup.configuration
+    run = begin_run(app, setup.sync.id, options, trigger, dagster_run_id, timeout, configuration=kept, queued=queued)
     with closing_on_failure(app, run), holding(app, run, timeout):
         for dead in app.runs.unsettled(run.sync_id, except_run=run.id):
             settle_dead_run(app, setup, dead, holder=run)
@@ -81,6 +90,8 @@ def evaluate_step(app: Zsync, run: SyncRun, progress: Progress = no_progress) ->
     """
     with _working(app, run) as (setup, lease):
         folder = run_folder(run.sync_id, run.id)
+        if run.options.remove_members:
+            return nobody(app, setup, moment_of(run), folder)
         kept = choose_evaluation(app, setup, run, lease.pause, progress)
         if kept is None:
             as_of = moment_of(run)
@@ -114,6 +125,8 @@ def deliver_step(app: Zsync, run: SyncRun, plan: PlanRef, progress: Progress = n
         if plan.run_id != run.id:  # Dagster delivers another run's diff again
             plan = replace(plan, run_id=run.id)
             app.runs.set_plan(run.id, plan.to_json())
+        if run.options.remove_members and not any(part.rows for part in plan.parts):
+            return conclude(app, run, plan)  # the target need not even be there
         destination = setup.connect()
         delivery = Delivery(app, destination, setup.capabilities, run.sync_id, run.id, plan)
         try:
@@ -135,7 +148,7 @@ def deliver_step(app: Zsync, run: SyncRun, plan: PlanRef, progress: Progress = n
 def _working(app: Zsync, run: SyncRun) -> Iterator[tuple[SyncSetup, Lease]]:
     """A step of a run: what it needs, with the lease held, and the run closed in history if the step fails."""
     with closing_on_failure(app, run):
-        setup = load_setup(app, run.sync_id)
+        setup = setup_of_run(app, run)
         with holding(app, run, setup.capabilities.timeout_seconds) as lease:
             yield setup, lease
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from zsync_pipelines.config.environment import resolve
 from zsync_pipelines.destinations.registry import connector, parse_settings
 from zsync_pipelines.domain.capabilities import Capabilities, FieldSpec
-from zsync_pipelines.domain.config import Audience, Kind, Model, Sync
+from zsync_pipelines.domain.catalog import Catalog
+from zsync_pipelines.domain.config import Audience, Kind, Model, Sync, SyncMode
 from zsync_pipelines.domain.destination import Destination, DestinationSettings
+from zsync_pipelines.domain.run import SyncRun
 from zsync_pipelines.errors import ConfigError
 from zsync_pipelines.service.bootstrap import Zsync
+from zsync_pipelines.service.configuration_slice import slice_of, unpack
 from zsync_pipelines.service.manage import find_sync
 from zsync_pipelines.service.targets import effective_config
 
@@ -23,7 +27,7 @@ class SyncSetup:
     """A sync with what it refers to. `source_url` and `settings` are resolved and may hold secrets.
 
     `target`: what tells the list or table from any other, without secrets; `fingerprint`: a hash of it. `capabilities`
-    are those of the destination as its settings narrow them.
+    are those of the destination as its settings narrow them. `configuration`: all of it as stored (`unpack` reads it).
     """
 
     sync: Sync
@@ -36,6 +40,7 @@ class SyncSetup:
     capabilities: Capabilities
     source_url: str = field(repr=False)
     settings: DestinationSettings = field(repr=False)
+    configuration: dict[str, Any] = field(repr=False)
 
     @property
     def mapped_specs(self) -> Mapping[str, FieldSpec]:
@@ -52,10 +57,25 @@ class SyncSetup:
 def load_setup(app: Zsync, sync_id: str) -> SyncSetup:
     """Look a sync up and resolve its references. ConfigError if anything is unknown, invalid or unset."""
     loaded = app.catalog.load()
-    catalog = loaded.catalog
-    if sync_id not in catalog.syncs:
+    if sync_id not in loaded.catalog.syncs:
         find_sync(app, sync_id)  # raises if there is none of that id
         raise ConfigError(f"sync '{sync_id}' cannot run: {loaded.broken[Kind.SYNC, sync_id]}")
+    return _setup(app, loaded.catalog, sync_id, slice_of(loaded, sync_id))
+
+
+def setup_of_run(app: Zsync, run: SyncRun) -> SyncSetup:
+    """The setup that a run began with, whatever was changed since; ConfigError as `load_setup`."""
+    kept = app.runs.configuration(run.id)
+    setup = load_setup(app, run.sync_id) if kept is None else _setup(app, unpack(kept), run.sync_id, kept)
+    return taking_out(setup) if run.options.remove_members else setup
+
+
+def taking_out(setup: SyncSetup) -> SyncSetup:
+    """The same, to take out what the sync put there: as a mirror does of whoever left."""
+    return replace(setup, sync=setup.sync.model_copy(update={"sync_mode": SyncMode.MIRROR}))
+
+
+def _setup(app: Zsync, catalog: Catalog, sync_id: str, configuration: dict[str, Any]) -> SyncSetup:
     sync = catalog.syncs[sync_id]
     audience = catalog.every_audience[sync.audience_id]
     model = catalog.models[audience.model_id]
@@ -75,6 +95,7 @@ def load_setup(app: Zsync, sync_id: str) -> SyncSetup:
         capabilities=kind.limits(settings),
         source_url=resolve(catalog.sources[model.source_id].url, app.environment),
         settings=settings,
+        configuration=configuration,
     )
 
 

@@ -15,6 +15,8 @@ _MIGRATION_LOCK = 7_263_114_001
 _SQLITE_BUSY_SECONDS = 60
 _LOCK_SECONDS = 60
 """How long a statement waits for another process's lock, in PostgreSQL."""
+_MOST_CONNECTIONS = 40
+"""Of one process: as many as the threads that serve requests of the REST API. Few processes have more than one."""
 _IDLE_SECONDS = 20
 """How long a process may do nothing within a transaction. One that is stopped there must not keep its locks, or nobody
 could take its lease over. Shorter than a lease."""
@@ -61,7 +63,7 @@ def _explain(error: Exception) -> str:
 def _sqlite(url: sa.URL) -> sa.Engine:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(url, connect_args={"timeout": _SQLITE_BUSY_SECONDS})
+    engine = sa.create_engine(url, connect_args={"timeout": _SQLITE_BUSY_SECONDS}, max_overflow=-1)
 
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: Any, _: Any) -> None:
@@ -81,7 +83,7 @@ def _sqlite(url: sa.URL) -> sa.Engine:
 
 
 def _postgresql(url: sa.URL) -> sa.Engine:
-    engine = sa.create_engine(_driver(url))
+    engine = sa.create_engine(_driver(url), max_overflow=_MOST_CONNECTIONS - 5)
 
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: Any, _: Any) -> None:
@@ -111,19 +113,34 @@ def _migrate(engine: sa.Engine) -> None:
 
 
 def _is_current(connection: sa.Connection) -> bool:
-    """Whether the last migration was run. Alembic is not asked: its import takes longer than all else here."""
+    """Whether the last migration was run. Alembic is not asked: its import takes longer than all else here.
+
+    StorageError if the tables are of a version that this one does not know.
+    """
     if not sa.inspect(connection).has_table("alembic_version"):
         return False
     found: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    if found is not None and found not in _revisions():
+        shown = connection.engine.url.render_as_string(hide_password=True)
+        raise StorageError(
+            f"the control database {shown} has revision '{found}', and this version of zsync knows up to "
+            f"'{newest_revision()}': a newer version has migrated it (upgrade, or restore a backup), or it is another "
+            "program's (ZSYNC_DATABASE_URL; Dagster needs a database of its own)"
+        )
     return found == newest_revision()
 
 
 def newest_revision() -> str:
-    """The revision of the last migration: what the names of their files begin with."""
-    return max(path.stem.partition("_")[0] for path in _MIGRATIONS.glob("versions/[0-9]*.py"))
+    """The revision of the last migration."""
+    return max(_revisions())
 
 
-def insert_into(connection: sa.Connection, table: sa.Table) -> Any:
+def _revisions() -> set[str]:
+    """Those that there are: what the names of their files begin with."""
+    return {path.stem.partition("_")[0] for path in _MIGRATIONS.glob("versions/[0-9]*.py")}
+
+
+def insert_into(connection: sa.Connection | sa.Engine, table: sa.Table) -> Any:
     """An INSERT that knows ON CONFLICT, in the database's own dialect; the other is not imported."""
     if connection.dialect.name == "postgresql":
         from sqlalchemy.dialects.postgresql import insert as postgresql_insert

@@ -24,7 +24,7 @@ RENEW_SECONDS = 10
 
 def acquire(connection: sa.Connection, sync_id: str, run_id: str, seconds: float) -> int:
     """Take the sync's lease within a writing transaction; return the fencing token. LeaseHeldError if it is held."""
-    row = _locked(connection, sync_id)
+    row = locked(connection, sync_id)
     now = database_now(connection)
     if row.lease_run_id is not None and row.lease_expires_at > now and not is_dead(row.lease_holder):
         raise LeaseHeldError(sync_id, row.lease_run_id)
@@ -58,7 +58,7 @@ def renew(engine: sa.Engine, sync_id: str, token: int, seconds: float) -> None:
 
 def confirm(connection: sa.Connection, sync_id: str, token: int) -> None:
     """LeaseLostError, within a writing transaction, unless the lease is still ours; it stays so until the end of it."""
-    if int(_locked(connection, sync_id).fencing_token) != token:
+    if int(locked(connection, sync_id).fencing_token) != token:
         raise LeaseLostError(_lost(sync_id))
 
 
@@ -90,7 +90,7 @@ def database_now(connection: sa.Connection) -> datetime:
     return datetime.now(UTC)
 
 
-def _locked(connection: sa.Connection, sync_id: str) -> sa.Row[tuple[object, ...]]:
+def locked(connection: sa.Connection, sync_id: str) -> sa.Row[tuple[object, ...]]:
     """The sync's state row, locked until the transaction ends; made if it is missing."""
     query = sa.select(sync_state).where(sync_state.c.sync_id == sync_id).with_for_update()
     row = connection.execute(query).one_or_none()

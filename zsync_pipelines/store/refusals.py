@@ -9,8 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from zsync_pipelines.domain.actor import Actor
+from zsync_pipelines.domain.config import Kind
 from zsync_pipelines.domain.delivery import Op
 from zsync_pipelines.domain.run import utc_text
+from zsync_pipelines.store.audit import AuditStore
 from zsync_pipelines.store.database import insert_into, writing
 from zsync_pipelines.store.tables import rejections, sync_runs, sync_state
 
@@ -64,12 +67,13 @@ class RefusalStore:
             found: datetime | None = connection.execute(query).scalar_one_or_none()
             return found
 
-    def free(self, sync_id: str, at: datetime) -> None:
-        """Have the refusals of a sync until `at` count no more."""
+    def free(self, sync_id: str, rows: int, at: datetime, actor: Actor) -> None:
+        """Have the refusals of a sync until `at` count no more; `rows` of them rest."""
         with writing(self._engine) as connection:
             connection.execute(
                 sa.update(sync_state).where(sync_state.c.sync_id == sync_id).values(refusals_freed_at=at)
             )
+            AuditStore.record(connection, at, actor, "retry", Kind.SYNC.value, sync_id, after={"rows": rows})
 
     def path(self, run_id: str) -> str | None:
         """Where the rows are that the destination refused in a run; None if there are none."""

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from zsync_pipelines.domain.actor import Actor
+from zsync_pipelines.domain.config import Kind
 from zsync_pipelines.domain.run import Counts, RunOptions, RunStatus, SyncRun, Trigger
+from zsync_pipelines.store.audit import AuditStore
 from zsync_pipelines.store.database import writing
-from zsync_pipelines.store.tables import batches, rejections, sync_runs
+from zsync_pipelines.store.tables import batches, rejections, sync_runs, sync_state
 
 _CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class LatestRun:
+    """The newest run of a sync, and when the newest one that got to the end ended, with or without faults."""
+
+    id: str
+    synced_at: datetime | None
 
 
 class RunStore:
@@ -22,12 +33,20 @@ class RunStore:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def insert(self, connection: sa.Connection, run: SyncRun, token: int) -> None:
-        """Record a new run."""
-        connection.execute(sa.insert(sync_runs).values(id=run.id, fencing_token=token, **_values(run)))
+    def insert(self, connection: sa.Connection, run: SyncRun, token: int, **more: Any) -> None:
+        """Record a new run. `more`: `configuration`."""
+        connection.execute(sa.insert(sync_runs).values(id=run.id, fencing_token=token, **_values(run), **more))
+
+    def insert_many(self, connection: sa.Connection, runs: Collection[SyncRun]) -> None:
+        """Record runs that are over, such as those of another installation."""
+        rows = [{"id": run.id, "fencing_token": 0, **_values(run)} for run in runs]
+        connection.execute(sa.insert(sync_runs), rows)
 
     def update(self, connection: sa.Connection, run: SyncRun, **more: Any) -> None:
-        """Record what became of a run. `more`: `awaits_verdict`, `refused_path`."""
+        """Record what became of a run. `more`: `awaits_verdict`, `refused_path`. What it began with is then forgotten,
+        if it is over."""
+        if run.status.is_final:
+            more["configuration"] = None
         connection.execute(sa.update(sync_runs).where(sync_runs.c.id == run.id).values(**_values(run), **more))
 
     def get(self, run_id: str) -> SyncRun | None:
@@ -39,8 +58,32 @@ class RunStore:
         return self._first(sync_runs.c.dagster_run_id == dagster_run_id, sync_runs.c.sync_id == sync_id)
 
     def newest(self, sync_id: str, statuses: Collection[RunStatus]) -> SyncRun | None:
-        """The newest run of a sync that has one of these statuses."""
-        return self._first(sync_runs.c.sync_id == sync_id, sync_runs.c.status.in_([s.value for s in statuses]))
+        """The newest run of a sync, dry ones left out, that has one of these statuses."""
+        wanted = sync_runs.c.status.in_([s.value for s in statuses])
+        return self._first(sync_runs.c.sync_id == sync_id, wanted, ~is_dry_run())
+
+    def dry_runs_under_way(self) -> Sequence[SyncRun]:
+        """Dry runs that have begun and are not over, as far as history knows."""
+        query = sa.select(sync_runs).where(sync_runs.c.status == RunStatus.RUNNING.value, is_dry_run())
+        with self._engine.connect() as connection:
+            return [run_of(row) for row in connection.execute(query)]
+
+    def close_dry_run(self, run: SyncRun, error: str, at: datetime) -> None:
+        """Close a dry run that is still under way, as an error."""
+        under_way = (sync_runs.c.id == run.id, sync_runs.c.status == RunStatus.RUNNING.value)
+        with writing(self._engine) as connection:
+            connection.execute(
+                sa.update(sync_runs)
+                .where(*under_way)
+                .values(status=RunStatus.ERROR.value, error=error, finished_at=at, configuration=None)
+            )
+
+    def configuration(self, run_id: str) -> dict[str, Any] | None:
+        """What a run that is under way began with; None once it is over."""
+        with self._engine.connect() as connection:
+            query = sa.select(sync_runs.c.configuration).where(sync_runs.c.id == run_id)
+            found: dict[str, Any] | None = connection.execute(query).scalar_one_or_none()
+            return found
 
     def token(self, run_id: str) -> int:
         """The fencing token under which a run was begun."""
@@ -56,7 +99,30 @@ class RunStore:
         """Runs of a sync, newest first."""
         query = sa.select(sync_runs).where(sync_runs.c.sync_id == sync_id).order_by(sync_runs.c.number.desc())
         with self._engine.connect() as connection:
-            return [_run(row) for row in connection.execute(query.limit(limit))]
+            return [run_of(row) for row in connection.execute(query.limit(limit))]
+
+    def page(self, sync_id: str, after: str | None, limit: int) -> list[SyncRun]:
+        """Up to `limit` runs of a sync, newest first: those before the run `after`."""
+        query = sa.select(sync_runs).where(sync_runs.c.sync_id == sync_id).order_by(sync_runs.c.number.desc())
+        if after is not None:
+            last = sa.select(sync_runs.c.number).where(sync_runs.c.id == after).scalar_subquery()
+            query = query.where(sync_runs.c.number < last)
+        with self._engine.connect() as connection:
+            return [run_of(row) for row in connection.execute(query.limit(limit))]
+
+    def latest_of(self, sync_ids: Collection[str]) -> Mapping[str, LatestRun]:
+        """Of each sync that has a run: its newest, and when its newest that got to the end ended."""
+        of_sync = sync_runs.alias("of_sync")
+        through = [RunStatus.SUCCESS.value, RunStatus.PARTIAL_FAILURE.value]
+        newest_first = (
+            sa.select(of_sync).where(of_sync.c.sync_id == sync_state.c.sync_id).order_by(of_sync.c.number.desc())
+        )
+        newest = newest_first.with_only_columns(of_sync.c.id).limit(1).scalar_subquery()
+        ended = newest_first.where(of_sync.c.status.in_(through)).with_only_columns(of_sync.c.finished_at).limit(1)
+        query = sa.select(sync_state.c.sync_id, newest.label("id"), ended.scalar_subquery().label("ended"))
+        with self._engine.connect() as connection:
+            found = connection.execute(query.where(sync_state.c.sync_id.in_(sync_ids)))
+            return {row.sync_id: LatestRun(row.id, row.ended) for row in found if row.id is not None}
 
     def unsettled(self, sync_id: str, except_run: str) -> Sequence[SyncRun]:
         """Runs whose receipts are in no snapshot yet, oldest first: they died, or could not commit what they had sent.
@@ -68,11 +134,11 @@ class RunStore:
         query = (
             sa.select(sync_runs)
             .where(sync_runs.c.sync_id == sync_id, sync_runs.c.id != except_run)
-            .where(sa.or_(sync_runs.c.status == RunStatus.RUNNING.value, uncommitted))
+            .where(sa.or_(sync_runs.c.status == RunStatus.RUNNING.value, uncommitted), ~is_dry_run())
             .order_by(sync_runs.c.number)
         )
         with self._engine.connect() as connection:
-            return [_run(row) for row in connection.execute(query)]
+            return [run_of(row) for row in connection.execute(query)]
 
     def awaiting(self, sync_id: str) -> Sequence[SyncRun]:
         """Runs that are over and have batches whose verdict is outstanding, oldest first."""
@@ -82,7 +148,7 @@ class RunStore:
             .order_by(sync_runs.c.number)
         )
         with self._engine.connect() as connection:
-            return [_run(row) for row in connection.execute(query)]
+            return [run_of(row) for row in connection.execute(query)]
 
     def syncs_awaiting(self) -> list[str]:
         """Ids of the syncs that have such runs."""
@@ -102,7 +168,7 @@ class RunStore:
         newest = sa.select(sa.func.max(sync_runs.c.number)).where(condition).group_by(sync_runs.c.sync_id)
         with self._engine.connect() as connection:
             rows = connection.execute(sa.select(sync_runs).where(sync_runs.c.number.in_(newest)))
-            return {row.sync_id: _run(row) for row in rows}
+            return {row.sync_id: run_of(row) for row in rows}
 
     def set_as_of(self, run_id: str, as_of: datetime) -> None:
         """Note the moment that a run speaks of, where it is that of an evaluation that it reads."""
@@ -121,10 +187,15 @@ class RunStore:
             found: dict[str, Any] | None = connection.execute(query).scalar_one_or_none()
             return found
 
-    def request_cancel(self, run_id: str, at: datetime) -> None:
-        """Ask a run to stop after the batch in flight."""
+    def request_cancel(self, run_id: str, at: datetime, actor: Actor) -> None:
+        """Ask a run to stop after the batch in flight; a second request changes nothing."""
+        ask = sa.update(sync_runs).where(sync_runs.c.id == run_id, sync_runs.c.cancel_requested_at.is_(None))
         with writing(self._engine) as connection:
-            connection.execute(sa.update(sync_runs).where(sync_runs.c.id == run_id).values(cancel_requested_at=at))
+            sync_id = connection.execute(
+                ask.values(cancel_requested_at=at).returning(sync_runs.c.sync_id)
+            ).scalar_one_or_none()
+            if sync_id is not None:
+                AuditStore.record(connection, at, actor, "cancel", Kind.SYNC.value, sync_id, after={"run_id": run_id})
 
     def cancel_requested(self, run_id: str) -> bool:
         """Whether somebody asked a run to stop."""
@@ -161,7 +232,12 @@ class RunStore:
         query = sa.select(sync_runs).where(*conditions).order_by(sync_runs.c.number.desc()).limit(1)
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
-            return None if row is None else _run(row)
+            return None if row is None else run_of(row)
+
+
+def is_dry_run() -> sa.ColumnElement[bool]:
+    """Whether a run only looks: it holds no lease and sends nothing, so that nothing of it is ever settled."""
+    return sa.func.coalesce(sync_runs.c.options["dry_run"].as_boolean(), sa.false())
 
 
 def _values(run: SyncRun) -> dict[str, Any]:
@@ -179,10 +255,13 @@ def _values(run: SyncRun) -> dict[str, Any]:
         "snapshot_version": run.snapshot_version,
         "error": run.error,
         "dagster_run_id": run.dagster_run_id,
+        "requested_by": run.requested_by,
+        "deadline_at": run.deadline_at,
     }
 
 
-def _run(row: sa.Row[Any]) -> SyncRun:
+def run_of(row: sa.Row[Any]) -> SyncRun:
+    """A row of history as the services know it."""
     values = row._mapping
     return SyncRun(
         id=values["id"],
@@ -202,6 +281,8 @@ def _run(row: sa.Row[Any]) -> SyncRun:
                 "snapshot_version",
                 "error",
                 "dagster_run_id",
+                "requested_by",
+                "deadline_at",
             )
         },
     )

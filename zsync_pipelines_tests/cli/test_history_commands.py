@@ -52,7 +52,7 @@ def test_rejections(zsync: Commands) -> None:
         asked.append(run_id)
         return iter([Refused(REJECTED, parked=True), Refused(replace(REJECTED, entity_key="43"), parked=False)])
 
-    zsync.service("service.history", list_rejections=list_rejections, free_parked=lambda app, sync: 7)
+    zsync.service("service.history", list_rejections=list_rejections, free_parked=lambda app, sync, actor: 7)
     lines = zsync("rejections", "vip").stdout.splitlines()
     assert [line.split()[:4] for line in lines[1:]] == [["42", "add", "2", "yes"], ["43", "add", "2", "-"]]
     assert "email is bad" in lines[1]
@@ -60,6 +60,8 @@ def test_rejections(zsync: Commands) -> None:
     assert [(row["entity_key"], row["parked"]) for row in found] == [("42", True), ("43", False)]
     assert asked == [None, "r1"]
     assert "1 more" in zsync("rejections", "vip", "--limit", "1").stdout
+    zsync.monkeypatch.setattr("zsync_pipelines.cli.history._MOST_COUNTED", 1)
+    assert "1 more at least; --json shows all" in zsync("rejections", "vip", "--limit", "1").stdout
     assert len(zsync.json("rejections", "vip", "--limit", "1")) == 1
     assert zsync("rejections", "vip", "--retry").stdout.startswith("7 parked rows")
     assert zsync.json("rejections", "vip", "--retry") == {"sync_id": "vip", "freed": 7}
@@ -68,8 +70,9 @@ def test_rejections(zsync: Commands) -> None:
 
 def test_explain(zsync: Commands) -> None:
     zsync.apply()
-    found = SimpleNamespace(sentences=["42 is a member.", "It is at the destination."], to_json=lambda: {"key": "42"})
+    document = {"entity_key": "42", "explanation": ["42 is a member.", "It is at the destination."]}
+    found = SimpleNamespace(to_json=lambda: document)
     zsync.service("service.explain", explain=lambda app, sync, key: found)
     assert zsync("explain", "vip", "42").stdout == "42 is a member.\nIt is at the destination.\n"
-    assert zsync.json("explain", "vip", "42") == {"key": "42"}
+    assert zsync.json("explain", "vip", "42") == document
     assert zsync("explain", "vip").exit_code == 2

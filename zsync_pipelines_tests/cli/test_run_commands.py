@@ -180,9 +180,9 @@ def test_plan(zsync: Commands) -> None:
 
 def test_cancel(zsync: Commands) -> None:
     zsync.apply()
-    zsync.service("service.run_history", request_cancel=lambda app, sync: None)
+    zsync.service("service.run_history", request_cancel=lambda app, sync, actor: None)
     assert "no run of sync 'vip' is under way" in zsync("cancel", "vip").stdout
     assert zsync.json("cancel", "vip") == {"run": None}
-    zsync.service("service.run_history", request_cancel=lambda app, sync: RUN)
+    zsync.service("service.run_history", request_cancel=lambda app, sync, actor: RUN)
     assert "run r1 of sync 'vip' stops" in zsync("cancel", "vip").stdout
     assert zsync.json("cancel", "vip")["run"]["id"] == "r1"

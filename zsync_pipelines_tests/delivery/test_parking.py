@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from zsync_pipelines.domain.actor import FILES
 from zsync_pipelines.domain.run import RunStatus
 from zsync_pipelines.errors import ConfigError
+from zsync_pipelines.service.audit import read_audit
 from zsync_pipelines.service.explain import explain
 from zsync_pipelines.service.history import free_parked, list_rejections
 from zsync_pipelines_tests.support.world import SYNC, changes
@@ -70,8 +72,11 @@ def test_an_operator_frees_it(place, how):
     place.vendor.refuse = lambda op, row: None
     assert place.run().counts.parked == 1
     if how == "command":
-        assert free_parked(place.app(), SYNC) == 1
-        assert free_parked(place.app(), SYNC) == 0
+        assert free_parked(place.app(), SYNC, FILES) == 1
+        assert free_parked(place.app(), SYNC, FILES) == 0
+        freed = [(e.action, e.object_id, e.after) for e in read_audit(place.app(), limit=2)]
+        assert freed[0] == ("retry", SYNC, {"rows": 1})
+        assert freed[1][0] != "retry", "nothing was freed the second time"
         assert changes(place.run()) == (1, 0, 0)
     else:
         assert changes(place.run(full_resync=True)) == (1, 0, 2)
@@ -82,7 +87,7 @@ def test_an_operator_frees_it(place, how):
 def test_freed_and_refused_again_it_is_counted_from_the_start(place):
     for _ in range(4):
         place.run()
-    free_parked(place.app(), SYNC)
+    free_parked(place.app(), SYNC, FILES)
     assert place.run().counts.failed == 1
     assert refused(place) == [("2", "add", "bad domain", 1, False)]
 

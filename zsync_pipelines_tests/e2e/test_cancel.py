@@ -81,7 +81,10 @@ def check_cancelled(world, hook, slow):
     return run
 
 
-@pytest.mark.parametrize("command", [("zsync", "run", SYNC), ("dagster", "job", "execute")])
+BY_DAGSTER = pytest.param(("dagster", "job", "execute"), marks=pytest.mark.soak)
+
+
+@pytest.mark.parametrize("command", [("zsync", "run", SYNC), BY_DAGSTER])
 def test_ctrl_c(place, command):
     world, hook, slow = place
     if command[0] == "dagster":

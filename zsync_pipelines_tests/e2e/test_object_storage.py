@@ -9,7 +9,7 @@ import pytest
 
 from zsync_pipelines.domain.run import RunOptions, RunStatus, Trigger
 from zsync_pipelines.orchestration.build import build_definitions
-from zsync_pipelines.orchestration.run_options import run_config
+from zsync_pipelines.orchestration.tags import run_config
 from zsync_pipelines.service import kept_evaluations
 from zsync_pipelines.service import snapshot_files as compaction
 from zsync_pipelines.service.explain import explain

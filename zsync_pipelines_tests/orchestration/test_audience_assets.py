@@ -9,10 +9,11 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
+from zsync_pipelines.domain.actor import FILES
 from zsync_pipelines.domain.run import RunOptions, RunStatus, Trigger
 from zsync_pipelines.orchestration.build import build_definitions
 from zsync_pipelines.orchestration.launch import launch_evaluation, launch_sync
-from zsync_pipelines.orchestration.run_options import run_config
+from zsync_pipelines.orchestration.tags import run_config
 from zsync_pipelines.service.lifecycle import begin_run
 from zsync_pipelines.service.manage import pause, resume
 from zsync_pipelines.service.run_sync import run_sync
@@ -158,11 +159,11 @@ def test_the_sensor_asks_for_one_run_an_evaluation_and_one_for_all_that_were_mis
     (request,), cursor, _ = look(world, instance)
     assert (request.run_key, request.tags["zsync/trigger"], cursor) == (made.id, "sensor", made.id)
     assert look(world, instance, cursor)[0] == []
-    pause(world.open(), OTHER)
+    pause(world.open(), OTHER, FILES)
     for minutes in (1, 2):
         latest = world.evaluate(world.at(HOUR + timedelta(minutes=minutes)))
     assert "paused" in look(world, instance, cursor)[2]
-    resume(world.open(), OTHER)
+    resume(world.open(), OTHER, FILES)
     (request,), cursor, _ = look(world, instance, cursor)
     assert request.run_key == latest.id
     assert look(world, instance, cursor)[0] == []

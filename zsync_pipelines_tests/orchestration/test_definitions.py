@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
+from zsync_pipelines.domain.actor import FILES
 from zsync_pipelines.domain.run import RunOptions, RunStatus, Trigger
 from zsync_pipelines.orchestration.build import build_definitions
 from zsync_pipelines.service.lifecycle import begin_run
@@ -64,9 +65,9 @@ def test_a_tick_asks_for_a_run_as_of_its_own_time(world):
 
 
 def test_a_paused_sync_s_ticks_skip_at_once_and_go_on_after_resume(world):
-    pause(world.open(), SYNC)
+    pause(world.open(), SYNC, FILES)
     assert "paused" in tick(world).skip_message
-    resume(world.open(), SYNC)
+    resume(world.open(), SYNC, FILES)
     assert tick(world).run_requests
 
 
@@ -81,7 +82,7 @@ def test_a_tick_during_a_run_is_skipped_and_recorded(world):
 
 def test_a_tick_of_a_deleted_sync_skips(world):
     definitions = build_definitions(world.open()).get_repository_def()
-    delete_sync(world.open(), SYNC)
+    delete_sync(world.open(), SYNC, FILES)
     schedule = definitions.get_schedule_def(f"sync_{SYNC}_schedule")
     with dg.instance_for_test() as instance:
         found = schedule.evaluate_tick(dg.build_schedule_context(instance=instance, scheduled_execution_time=TICK))

@@ -11,7 +11,7 @@ import pytest
 from zsync_pipelines.domain.run import RunOptions, RunStatus, Trigger
 from zsync_pipelines.errors import StaleDiffError
 from zsync_pipelines.orchestration.build import build_definitions
-from zsync_pipelines.orchestration.run_options import run_config
+from zsync_pipelines.orchestration.tags import run_config
 from zsync_pipelines.service.lifecycle import begin_run
 from zsync_pipelines.service.refs import PlanRef
 from zsync_pipelines.service.run_sync import deliver_step, start

@@ -46,3 +46,10 @@ def printed(module: str, *arguments: str) -> list[dict[str, Any]]:
     assert done.returncode == 0, done.stderr
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found
+
+
+def test_the_benchmark_of_the_api_runs() -> None:
+    figures = printed("benchmarks.api", "--quick", "--json")
+    assert len(figures) == 9
+    assert all(figure["errors"] == 0 and figure["requests"] >= 5 for figure in figures)
+    assert figures[-1]["requests"] == 100

@@ -23,6 +23,8 @@ PAGES = [page for page in sorted(ROOT.glob("docs/*.md")) if SESSION.search(page.
 VARIES = [
     (re.compile(r"\d{8}T\d{9}-[0-9a-f]{8}"), "20240501T000007314-1a2b3c4d"),
     (re.compile(r"20(?!24-05-01)\d\d-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?Z"), "2024-05-01 00:00:07Z"),
+    (re.compile(r"zsk_[0-9a-f]{16}_[\w-]{43}"), f"zsk_5f0c2a9be41d7760_{'x' * 43}"),
+    (re.compile(r"cli:(?!ann)[^ ]+"), "cli:ann"),
     (re.compile(r"(?<=00:00:07Z) +[\d.]+(?=  )"), "    0.314"),
 ]
 """What differs from run to run, and what the documentation shows instead."""

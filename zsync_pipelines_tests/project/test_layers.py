@@ -18,8 +18,12 @@ BELOW = {
     "config": {"domain"},
 }
 BELOW["service"] = {*BELOW}
-BELOW["orchestration"] = {*BELOW}
-BELOW["demo"] = {*BELOW}
+BELOW["wire"] = {"domain"}
+BELOW["orchestration"] = {*BELOW} - {"wire"}
+BELOW["api"] = {*BELOW} - {"orchestration"}
+BELOW["client"] = {"domain", "wire"}
+BELOW["demo"] = {*BELOW} - {"api", "client"}
+BELOW["api"] = {*BELOW}
 BELOW["cli"] = {*BELOW}
 DAGSTER = {"orchestration", "definitions"}
 """The only places that know Dagster."""

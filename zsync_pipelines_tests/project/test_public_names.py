@@ -81,6 +81,7 @@ def test_commands():
         "check", "alert-test", "audience", "history", "members",
     }  # fmt: skip
     assert set(cli.get_command(None, "audience").list_commands(None)) >= {"list", "estimate", "preview", "sql"}
+    assert {option for parameter in cli.params for option in parameter.opts} >= {"--api-url", "--api-key-file"}
     run = cli.get_command(None, "run")
     assert {option for parameter in run.params for option in parameter.opts} >= {
         "--as-of", "--allow-older", "--full-resync", "--rebaseline", "--allow-removals", "--allow-additions", "--json",

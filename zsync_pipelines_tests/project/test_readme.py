@@ -58,7 +58,7 @@ def test_the_readme_walkthrough(tmp_path):
         shutil.copy(ROOT / name, tmp_path)
     for line in commands.splitlines():
         command = shlex.split(line, comments=True)
-        if command == ["dagster", "dev"]:
+        if command == ["zsync", "dev"]:
             command = ["dagster", "definitions", "validate", "-w", "workspace.yaml"]  # what it loads
         done = run(command, tmp_path)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"

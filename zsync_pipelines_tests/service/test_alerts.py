@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from zsync_pipelines.domain.actor import FILES
 from zsync_pipelines.domain.config import Kind, ManagedBy, Sync
 from zsync_pipelines.domain.run import Counts, RunOptions, RunStatus, SyncRun, Trigger
 from zsync_pipelines.errors import LeaseHeldError
@@ -52,7 +53,7 @@ class Installation:
         """Name the sync's alert targets."""
         values = {"audience": "active", "destination": "crm", "sync_mode": "mirror"}
         sync = Sync.model_validate({"id": "vip", "name": "Very important", "alerts": targets, **values})
-        self.app.catalog.save([sync], [], ManagedBy.FILES, self.app.clock())
+        self.app.catalog.save([sync], [], ManagedBy.FILES, self.app.clock(), FILES)
 
     def commit(self, state: str) -> SyncRun:
         """A run that ended so, of which nobody was told yet."""
@@ -238,7 +239,7 @@ def test_a_target_that_is_removed_is_forgotten_and_order_does_not_matter(zsync, 
 def test_a_deleted_sync_takes_its_bookkeeping_with_it(zsync, hook):
     zsync.end("error")
     assert len(zsync.rows()) == 1
-    delete_sync(zsync.app, "vip")
+    delete_sync(zsync.app, "vip", FILES)
     assert zsync.rows() == []
     tell(zsync.app, zsync.app.runs.recent("vip")[0])
     assert (len(hook.take()), zsync.rows()) == (1, [])

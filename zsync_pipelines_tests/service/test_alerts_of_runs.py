@@ -8,6 +8,7 @@ import duckdb
 import pytest
 import sqlalchemy as sa
 
+from zsync_pipelines.domain.actor import FILES
 from zsync_pipelines.domain.run import RunOptions, RunStatus, Trigger
 from zsync_pipelines.errors import RunCancelledError, StorageError
 from zsync_pipelines.service import conclude
@@ -82,7 +83,7 @@ def test_a_cancelled_run_changes_nothing(world, hook):
     world.run()
     world.people(ABC)
     app, run, plan = begun(world)
-    request_cancel(app, SYNC)
+    request_cancel(app, SYNC, FILES)
     with pytest.raises(RunCancelledError):
         deliver_step(app, run, plan)
     assert hook.changes() == [("ok", "error")]

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from zsync_pipelines.domain.actor import FILES
 from zsync_pipelines.domain.audience_groups import AudienceGroup
 from zsync_pipelines.domain.config import Kind, ManagedBy
-from zsync_pipelines.service.apply import shown
+from zsync_pipelines.service.apply_report import shown
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.setup import load_setup
 from zsync_pipelines_tests.config.examples import example
@@ -31,7 +32,7 @@ def test_groups_are_derived_and_never_stored(app: Zsync, conf: Path) -> None:  #
 
 def test_an_audience_whose_group_is_synced_cannot_be_pruned(app: Zsync, conf: Path) -> None:  # noqa: F811
     applied(app, conf, CONFIG)
-    app.catalog.save([app.catalog.load().catalog.syncs["vip"]], [], ManagedBy.API, app.clock())
+    app.catalog.save([app.catalog.load().catalog.syncs["vip"]], [], ManagedBy.API, app.clock(), FILES)
     problems = refused(app, conf, example(syncs={}, audiences={}), prune=True)
     assert problems["audiences.active"].endswith("but sync 'vip', which the API manages, uses it")
 
@@ -45,7 +46,7 @@ def test_a_group_that_is_synced_cannot_be_taken_away(app: Zsync, conf: Path) -> 
 @pytest.mark.parametrize("name", ["active", "active_holdout"])
 def test_a_sync_on_a_deleted_audience_or_its_group_is_broken(app: Zsync, conf: Path, name: str) -> None:  # noqa: F811
     applied(app, conf, example(audiences__active__split=SPLIT, syncs__vip__audience=name))
-    app.catalog.save([], [(Kind.AUDIENCE, "active")], ManagedBy.FILES, app.clock())
+    app.catalog.save([], [(Kind.AUDIENCE, "active")], ManagedBy.FILES, app.clock(), FILES)
     assert f"its audience '{name}' cannot be used" in app.catalog.load().broken[Kind.SYNC, "vip"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import duckdb
 import pytest
 
+from zsync_pipelines.domain.actor import FILES
 from zsync_pipelines.domain.run import RunStatus
 from zsync_pipelines.service.explain import explain
 from zsync_pipelines.service.manage import pause, resume
@@ -355,10 +356,10 @@ def test_additions_beyond_the_guard_are_held_but_not_on_a_first_run(world):
 def test_sync_paused_a_manual_trigger_still_works_and_catches_up_afterwards(world):
     world.people(ABC)
     world.run()
-    pause(world.open(), SYNC)
+    pause(world.open(), SYNC, FILES)
     world.people({**ABC, 4: "d@x.org"})
     assert changes(world.run()) == (1, 0, 0)
-    resume(world.open(), SYNC)
+    resume(world.open(), SYNC, FILES)
     world.people({1: "a@x.org"})
     assert changes(world.run()) == (0, 3, 0)
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import duckdb
 import pytest
 
+from zsync_pipelines.domain.actor import FILES
 from zsync_pipelines.domain.evaluation import EvaluationStatus
 from zsync_pipelines.domain.run import RunOptions, RunStatus, Trigger
 from zsync_pipelines.errors import ConfigError, RunCancelledError, SourceError
@@ -241,7 +242,7 @@ def test_an_evaluation_as_of_a_moment_to_come_is_not_used_before(world):
 def test_waiting_notices_that_the_run_is_cancelled(world, monkeypatch):
     monkeypatch.setattr(holding, "_CANCEL_LOOK_SECONDS", 0)  # it goes by the real clock
     app = world.open()
-    world.meanwhile = [(10, lambda: app.runs.request_cancel(app.runs.recent(SYNC, 1)[0].id, app.clock()))]
+    world.meanwhile = [(10, lambda: app.runs.request_cancel(app.runs.recent(SYNC, 1)[0].id, app.clock(), FILES))]
     with pytest.raises(RunCancelledError):
         run_sync(app, SYNC, RunOptions(as_of=HOUR), Trigger.SCHEDULE)
     assert app.runs.recent(SYNC, 1)[0].status is RunStatus.CANCELLED

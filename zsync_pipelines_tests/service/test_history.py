@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from zsync_pipelines.domain.actor import FILES
 from zsync_pipelines.errors import NotFoundError
 from zsync_pipelines.service.explain import explain
 from zsync_pipelines.service.history import list_rejections
@@ -64,10 +65,24 @@ def test_rejections_are_of_the_last_delivery_or_of_the_run_asked_for(world):
         list_rejections(world.open(), SYNC, "nonsense")
 
 
+def test_the_first_rejections_are_left_out(tmp_path, monkeypatch):
+    world = World(tmp_path)
+    world.people(dict.fromkeys(range(7), "a@x.org"))
+    world.at_destination("CREATE TABLE contacts (id BIGINT PRIMARY KEY, email VARCHAR)")
+    world.at_destination("INSERT INTO contacts VALUES (1, ''), (2, ''), (3, ''), (4, ''), (5, '')")
+    run = world.run()
+    monkeypatch.setattr("zsync_pipelines.service.history._ROWS_AT_A_TIME", 2)
+    for run_id in (None, run.id):
+        every = list(list_rejections(world.open(), SYNC, run_id))
+        assert len(every) == 5
+        for skip in range(7):
+            assert list(list_rejections(world.open(), SYNC, run_id, skip=skip)) == every[skip:]
+
+
 def test_an_unknown_sync_is_named_with_near_matches(world):
     with pytest.raises(NotFoundError, match=SYNC):
         list_runs(world.open(), SYNC[:-1])
 
 
 def test_cancel_without_a_run_says_so(world):
-    assert request_cancel(world.open(), SYNC) is None
+    assert request_cancel(world.open(), SYNC, FILES) is None

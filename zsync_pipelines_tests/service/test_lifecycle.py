@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
+from zsync_pipelines.domain.actor import FILES
 from zsync_pipelines.domain.run import RunOptions, RunStatus, Trigger
 from zsync_pipelines.errors import LeaseHeldError, LeaseLostError, RunCancelledError
+from zsync_pipelines.service.audit import read_audit
 from zsync_pipelines.service.holding import holding
 from zsync_pipelines.service.lifecycle import begin_run, new_run_id
 from zsync_pipelines.service.run_history import request_cancel
@@ -105,7 +107,10 @@ def test_a_run_asked_to_stop_sends_nothing_more_and_ends_cancelled(world):
     app = world.open()
     run = begin_run(app, SYNC, RunOptions(), Trigger.MANUAL)
     plan = plan_step(app, run, evaluate_step(app, run))
-    assert request_cancel(app, SYNC).id == run.id
+    for _ in range(2):
+        assert request_cancel(app, SYNC, FILES).id == run.id
+    cancels = [e.after for e in read_audit(app, object_id=SYNC) if e.action == "cancel"]
+    assert cancels == [{"run_id": run.id}], "a second request changes nothing"
     with pytest.raises(RunCancelledError):
         deliver_step(app, run, plan)
     ended = app.runs.get(run.id)

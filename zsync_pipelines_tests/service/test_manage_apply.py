@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from zsync_pipelines.domain.actor import FILES
 from zsync_pipelines.domain.catalog import ConfigObject
 from zsync_pipelines.domain.config import Kind, ManagedBy, Sync, SyncStatus
 from zsync_pipelines.errors import ConfigError
@@ -54,7 +55,7 @@ def rows(app: Zsync) -> list[tuple[Any, ...]]:
 
 
 def store_by_api(app: Zsync, *values: ConfigObject) -> None:
-    app.catalog.save(values, [], ManagedBy.API, app.clock())
+    app.catalog.save(values, [], ManagedBy.API, app.clock(), FILES)
 
 
 def test_created_then_unchanged_then_changed(app: Zsync, conf: Path) -> None:
@@ -237,12 +238,12 @@ def test_a_setting_whose_variable_is_not_set_is_not_judged(app: Zsync, conf: Pat
 
 def test_a_pause_survives_and_is_mentioned(app: Zsync, conf: Path) -> None:
     applied(app, conf)
-    manage.pause(app, "vip")
+    manage.pause(app, "vip", FILES)
     assert applied(app, conf).notes == ()
     report = applied(app, conf, example(syncs__vip__schedule="daily"))
     assert report.notes == ("sync 'vip' stays paused by an operator; `zsync resume vip` ends that",)
     assert app.catalog.load().status("vip") is SyncStatus.PAUSED
-    manage.resume(app, "vip")
+    manage.resume(app, "vip", FILES)
     assert app.catalog.load().status("vip") is SyncStatus.ACTIVE
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from zsync_pipelines.domain.actor import FILES
 from zsync_pipelines.domain.config import ManagedBy, SyncStatus
 from zsync_pipelines.errors import NotFoundError
 from zsync_pipelines.service import manage
@@ -67,24 +68,24 @@ def test_broken_syncs_are_listed_with_their_reason(app: Zsync) -> None:
 
 
 def test_an_unknown_sync_is_answered_with_near_matches(app: Zsync) -> None:
-    for call in (manage.find_sync, manage.pause, manage.resume, manage.delete_sync):
+    for call, *more in ((manage.find_sync,), *((f, FILES) for f in (manage.pause, manage.resume, manage.delete_sync))):
         with pytest.raises(NotFoundError, match=r"no sync 'dayly', did you mean 'daily'\? known: daily, vip"):
-            call(app, "dayly")
+            call(app, "dayly", *more)
     assert manage.find_sync(app, "daily").id == "daily"
 
 
 def test_pause_and_resume(app: Zsync) -> None:
-    manage.pause(app, "vip")
+    manage.pause(app, "vip", FILES)
     assert manage.find_sync(app, "vip").status is SyncStatus.PAUSED
-    manage.resume(app, "vip")
+    manage.resume(app, "vip", FILES)
     assert manage.find_sync(app, "vip").status is SyncStatus.ACTIVE
 
 
 def test_a_broken_sync_can_be_paused_and_deleted(app: Zsync) -> None:
     damage(app, "vip")
-    manage.pause(app, "vip")
+    manage.pause(app, "vip", FILES)
     assert manage.find_sync(app, "vip").status is SyncStatus.PAUSED
-    assert manage.delete_sync(app, "vip") is ManagedBy.FILES
+    assert manage.delete_sync(app, "vip", FILES) is ManagedBy.FILES
     assert [sync.id for sync in manage.list_syncs(app)] == ["daily"]
     with pytest.raises(NotFoundError, match="It was deleted"):
         manage.find_sync(app, "vip")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
+from zsync_pipelines.domain.actor import FILES
 from zsync_pipelines.domain.catalog import Catalog, ConfigObject
 from zsync_pipelines.domain.config import Audience, Destination, Kind, ManagedBy, Model, Source, Sync, SyncStatus
 from zsync_pipelines.store.catalog import CatalogStore
@@ -49,7 +50,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
 @pytest.fixture
 def store(engine: sa.Engine) -> CatalogStore:
     store = CatalogStore(engine)
-    store.save(ALL, [], ManagedBy.FILES, NOW)
+    store.save(ALL, [], ManagedBy.FILES, NOW, FILES)
     return store
 
 
@@ -85,7 +86,7 @@ def test_loading_takes_three_queries(engine: sa.Engine, store: CatalogStore) -> 
 
 
 def test_saving_again_keeps_the_creation_time(store: CatalogStore) -> None:
-    store.save([SYNC.model_copy(update={"name": "VIP"})], [], ManagedBy.FILES, LATER)
+    store.save([SYNC.model_copy(update={"name": "VIP"})], [], ManagedBy.FILES, LATER, FILES)
     row = store.load().stored[Kind.SYNC, "vip"]
     assert (row.created_at, row.updated_at) == (NOW, LATER)
     assert isinstance(row.value, Sync)
@@ -93,13 +94,13 @@ def test_saving_again_keeps_the_creation_time(store: CatalogStore) -> None:
 
 
 def test_a_deleted_id_leaves_a_tombstone_and_can_be_revived(store: CatalogStore) -> None:
-    store.set_status("vip", SyncStatus.PAUSED)
-    store.save([], [(Kind.SYNC, "vip")], ManagedBy.FILES, LATER)
+    store.set_status("vip", SyncStatus.PAUSED, LATER, FILES)
+    store.save([], [(Kind.SYNC, "vip")], ManagedBy.FILES, LATER, FILES)
     loaded = store.load()
     assert (Kind.SYNC, "vip") not in loaded.stored
     assert (Kind.SYNC, "vip") in loaded.deleted
     assert loaded.catalog.syncs == {}
-    store.save([SYNC], [], ManagedBy.API, LATER)
+    store.save([SYNC], [], ManagedBy.API, LATER, FILES)
     loaded = store.load()
     assert loaded.catalog.syncs == {"vip": SYNC}
     assert loaded.status("vip") is SyncStatus.ACTIVE, "a deleted sync's pause went with it"
@@ -132,7 +133,7 @@ def test_what_no_longer_loads_breaks_only_what_refers_to_it(
 
 
 def test_a_missing_reference_breaks_too(store: CatalogStore) -> None:
-    store.save([], [(Kind.AUDIENCE, "active")], ManagedBy.FILES, LATER)
+    store.save([], [(Kind.AUDIENCE, "active")], ManagedBy.FILES, LATER, FILES)
     loaded = store.load()
     assert loaded.broken[Kind.SYNC, "vip"] == "its audience 'active' cannot be used: it does not exist"
 
@@ -154,25 +155,25 @@ def test_an_operators_pause_survives_and_a_resume_lasts_until_the_configured_sta
     store: CatalogStore, configured: str, operator: str | None, applied: str, effective: str
 ) -> None:
     by_status = {"active": SYNC, "paused": PAUSED}
-    store.save([by_status[configured]], [], ManagedBy.FILES, NOW)
+    store.save([by_status[configured]], [], ManagedBy.FILES, NOW, FILES)
     if operator:
-        store.set_status("vip", SyncStatus(operator))
+        store.set_status("vip", SyncStatus(operator), LATER, FILES)
         assert store.load().status("vip").value == operator
-    store.save([by_status[applied]], [], ManagedBy.FILES, LATER)
+    store.save([by_status[applied]], [], ManagedBy.FILES, LATER, FILES)
     assert store.load().status("vip").value == effective
 
 
 def test_a_resume_that_was_dropped_does_not_come_back(store: CatalogStore) -> None:
-    store.save([PAUSED], [], ManagedBy.FILES, NOW)
-    store.set_status("vip", SyncStatus.ACTIVE)
+    store.save([PAUSED], [], ManagedBy.FILES, NOW, FILES)
+    store.set_status("vip", SyncStatus.ACTIVE, LATER, FILES)
     for sync, expected in ((PAUSED, "active"), (SYNC, "active"), (PAUSED, "paused")):
-        store.save([sync], [], ManagedBy.FILES, LATER)
+        store.save([sync], [], ManagedBy.FILES, LATER, FILES)
         assert store.load().status("vip").value == expected
 
 
 def test_saving_is_all_or_nothing(store: CatalogStore) -> None:
     with pytest.raises(RuntimeError), store.editing() as edit:
-        edit.save([SYNC.model_copy(update={"name": "lost"})], [(Kind.SOURCE, "shop")], ManagedBy.FILES, LATER)
+        edit.save([SYNC.model_copy(update={"name": "lost"})], [(Kind.SOURCE, "shop")], ManagedBy.FILES, LATER, FILES)
         raise RuntimeError
     loaded = store.load()
     assert loaded.catalog.syncs == {"vip": SYNC}
@@ -181,7 +182,7 @@ def test_saving_is_all_or_nothing(store: CatalogStore) -> None:
 
 def test_each_change_is_counted(store: CatalogStore) -> None:
     before = store.load()
-    store.save([SYNC.model_copy(update={"name": "VIP"})], [], ManagedBy.FILES, LATER)
+    store.save([SYNC.model_copy(update={"name": "VIP"})], [], ManagedBy.FILES, LATER, FILES)
     after = store.load()
     assert after.version == before.version + 1
     assert after.stored[Kind.SYNC, "vip"].revision == before.stored[Kind.SYNC, "vip"].revision + 1
@@ -189,7 +190,17 @@ def test_each_change_is_counted(store: CatalogStore) -> None:
 
 def test_a_pause_is_a_change_of_the_sync(store: CatalogStore) -> None:
     before = store.load().stored[Kind.SYNC, "vip"]
-    store.set_status("vip", SyncStatus.PAUSED)
+    store.set_status("vip", SyncStatus.PAUSED, LATER, FILES)
     row = store.load().stored[Kind.SYNC, "vip"]
     assert row.revision == before.revision + 1
     assert row.updated_at == before.updated_at
+
+
+def test_a_store_that_remembers_sees_what_others_write(engine: sa.Engine, store: CatalogStore) -> None:
+    remembering = store.remembering()
+    first = remembering.load()
+    assert remembering.load() is first
+    store.save([SYNC.model_copy(update={"name": "VIP"})], [], ManagedBy.FILES, LATER, FILES)
+    assert remembering.load().catalog.syncs["vip"].name == "VIP"
+    store.set_status("vip", SyncStatus.PAUSED, LATER, FILES)
+    assert remembering.load().status("vip") is SyncStatus.PAUSED

@@ -13,6 +13,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from zsync_pipelines.errors import StorageError
 from zsync_pipelines.store import database
 from zsync_pipelines.store.database import newest_revision, open_database
 from zsync_pipelines.store.tables import metadata
@@ -51,3 +52,13 @@ def test_a_current_database_is_opened_without_alembic(url, monkeypatch):
     open_database(url).dispose()
     monkeypatch.setitem(sys.modules, "alembic", None)
     open_database(url).dispose()
+
+
+@pytest.mark.parametrize("revision", ["9999", "16e3655b4d9b"], ids=["a newer version's", "Dagster's"])
+def test_a_database_of_a_revision_that_is_not_known_is_refused_in_words(url, revision):
+    engine = open_database(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+    engine.dispose()
+    with pytest.raises(StorageError, match=f"has revision '{revision}', .* a newer version has migrated it"):
+        open_database(url)

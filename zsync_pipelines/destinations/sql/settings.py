@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from zsync_pipelines.destinations.redact import without_credentials
 from zsync_pipelines.domain.destination import DestinationSettings
+from zsync_pipelines.domain.secrecy import SecretUrl
 
 _MAX_PARTS = 2
 
@@ -41,7 +42,7 @@ KINDS: Mapping[str, Kind] = {
 class SqlSettings(DestinationSettings):
     """`table`: `table` or `schema.table`. `key_column` is named like the model's entity key unless given."""
 
-    url: SecretStr
+    url: SecretUrl
     table: str = Field(min_length=1)
     key_column: str | None = Field(default=None, min_length=1)
     on_remove: Literal["delete", "flag"] = "delete"

@@ -1,0 +1,1 @@
+"""What the REST API takes for an answer: `python -m benchmarks.api`."""
