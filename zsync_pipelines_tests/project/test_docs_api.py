@@ -9,12 +9,12 @@ from pathlib import Path
 import httpx
 import pytest
 from click.testing import CliRunner
-from zsync_pipelines.orchestration.webserver import Webserver
 
 from zsync_pipelines.api.app import create_api
 from zsync_pipelines.api.openapi import describe
 from zsync_pipelines.cli.main import cli
 from zsync_pipelines.demo.warehouse import build_warehouse
+from zsync_pipelines.orchestration.webserver import Webserver
 from zsync_pipelines.service.bootstrap import open_zsync
 from zsync_pipelines_tests.support.service import serving
 
