@@ -10,7 +10,7 @@ demo: $(STAMP)  ## install, then run the main job on real data
 	$(BIN)/zsync demo
 
 test: $(STAMP) mysql  ## install, then run the tests
-	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not soak"
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not soak"
 
 lint: $(STAMP)  ## style, format and types
 	$(BIN)/ruff check .

@@ -48,6 +48,7 @@ def printed(module: str, *arguments: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.soak
 def test_the_benchmark_of_the_api_runs() -> None:
     figures = printed("benchmarks.api", "--quick", "--json")
     assert len(figures) == 9
