@@ -9,13 +9,14 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from datetime import UTC, date, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 import click
 
 from zsync_pipelines.cli.installation import refuse_remote
 from zsync_pipelines.domain.actor import Actor
+from zsync_pipelines.domain.moments import parse_moment
 from zsync_pipelines.errors import ConfigError, ZsyncError
 
 EXIT_ERROR = 1
@@ -111,13 +112,9 @@ class AsOf(click.ParamType[datetime]):
         if isinstance(value, datetime):
             return value
         try:
-            if len(value) == len("2024-01-31"):
-                day = date.fromisoformat(value)
-                return datetime(day.year, day.month, day.day, tzinfo=UTC)
-            moment = datetime.fromisoformat(value)
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-        except (ValueError, OverflowError):
-            self.fail(f"'{value}' is no ISO date or time, such as 2024-01-31 or 2024-01-31T06:00:00Z", param, ctx)
+            return parse_moment(value)
+        except ValueError as error:
+            self.fail(f"'{value}' {error}", param, ctx)
 
 
 def run_options(function: F) -> F:

@@ -18,7 +18,7 @@ from zsync_pipelines.domain.secrecy import Secrecy
 from zsync_pipelines.errors import Problem
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.masked_config import change_body
-from zsync_pipelines.store.catalog import LoadedCatalog, body_of, destination_type_of
+from zsync_pipelines.store.loaded_catalog import LoadedCatalog, body_of, destination_type_of
 
 _RESOLVED = ("url", "config", "alerts")
 """Keys whose texts an operation resolves references in."""

@@ -14,7 +14,7 @@ from zsync_pipelines.domain.config import Audience, Kind, Model, Sync
 from zsync_pipelines.domain.evaluation import definition_fingerprint, wanted_columns
 from zsync_pipelines.errors import ConfigError, NotFoundError
 from zsync_pipelines.service.bootstrap import Zsync
-from zsync_pipelines.store.catalog import LoadedCatalog
+from zsync_pipelines.store.loaded_catalog import LoadedCatalog
 
 if TYPE_CHECKING:
     from zsync_pipelines.sources.evaluate import EvaluationRequest

@@ -12,7 +12,7 @@ from zsync_pipelines.domain.config import Audience, Kind, ManagedBy, Sync
 from zsync_pipelines.domain.evaluation import AudienceEvaluation
 from zsync_pipelines.domain.run import SyncRun, utc_text
 from zsync_pipelines.service.bootstrap import Zsync
-from zsync_pipelines.store.catalog import LoadedCatalog
+from zsync_pipelines.store.loaded_catalog import LoadedCatalog
 
 
 @dataclass(frozen=True, slots=True)

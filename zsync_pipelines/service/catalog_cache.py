@@ -9,7 +9,7 @@ from zsync_pipelines.domain.catalog import ObjectKey
 from zsync_pipelines.domain.config import Kind
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.object_views import ObjectView, view_of
-from zsync_pipelines.store.catalog import LoadedCatalog
+from zsync_pipelines.store.loaded_catalog import LoadedCatalog
 
 
 @dataclass(frozen=True, slots=True)

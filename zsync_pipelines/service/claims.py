@@ -21,7 +21,8 @@ from zsync_pipelines.engine.policy import leaving
 from zsync_pipelines.engine.sharing import Sharing
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.compare import Compared, Comparison
-from zsync_pipelines.store.frames import FrameFile, frame_writer
+from zsync_pipelines.store.frame_writing import frame_writer
+from zsync_pipelines.store.frames import FrameFile
 from zsync_pipelines.store.spill import Spill
 
 _FEW = 4_000_000

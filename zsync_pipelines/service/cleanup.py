@@ -18,7 +18,7 @@ from zsync_pipelines.service.evaluate import INVALID_SCHEMA
 from zsync_pipelines.service.refs import MembershipRef
 from zsync_pipelines.service.setup import SyncSetup
 from zsync_pipelines.service.snapshots import Snapshot
-from zsync_pipelines.store.frames import frame_writer
+from zsync_pipelines.store.frame_writing import frame_writer
 
 
 def nobody(app: Zsync, setup: SyncSetup, as_of: datetime, folder: str) -> MembershipRef:

@@ -10,7 +10,7 @@ from typing import Any
 from zsync_pipelines.domain.audience_groups import bases_of_groups
 from zsync_pipelines.domain.catalog import TYPES, Catalog, ConfigObject, ObjectKey, stored_references_of
 from zsync_pipelines.domain.config import Kind
-from zsync_pipelines.store.catalog import LoadedCatalog
+from zsync_pipelines.store.loaded_catalog import LoadedCatalog
 
 
 def slice_of(loaded: LoadedCatalog, sync_id: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from zsync_pipelines.service.apply_report import ApplyReport, shown
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.source_checks import SourceChecks, skipped, to_check
 from zsync_pipelines.service.targets import check_mappings, check_settings, check_targets, targets_of
-from zsync_pipelines.store.catalog import LoadedCatalog, body_of
+from zsync_pipelines.store.loaded_catalog import LoadedCatalog, body_of
 
 _OFFLINE = {
     ManagedBy.FILES: "--offline applies without asking the sources",

@@ -27,7 +27,7 @@ from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.decision import Decision
 from zsync_pipelines.service.manage import pause, require, resume
 from zsync_pipelines.service.object_views import ObjectView, view_of
-from zsync_pipelines.store.catalog import CatalogEdit, LoadedCatalog
+from zsync_pipelines.store.loaded_catalog import LoadedCatalog
 
 READ_ONLY = ("created_at", "updated_at", "managed_by", "broken", "last_synced_at", "last_run_id")
 """Keys that answers have and requests may repeat; they change nothing."""
@@ -87,10 +87,10 @@ def replace_object(
     with app.catalog.editing() as edit:
         _check_present(edit.loaded, kind, object_id, revisions)
         _check_managed(edit.loaded, kind, object_id)
-        decision = _decide(app, value, edit.loaded)
-        if decision.has_changes or _overridden(edit.loaded, value):
+        if _decide(app, value, edit.loaded).has_changes:
             edit.save([value], [], ManagedBy.API, app.clock(), actor)
-            _end_override(edit, value)
+        if isinstance(value, Sync):  # what the request says of its status is the last word
+            edit.end_override(value, app.clock(), actor)
     return _stored(app, kind, object_id)
 
 
@@ -253,16 +253,6 @@ def _differing(kind: Kind, shown: Mapping[str, Any], given: Mapping[str, Any]) -
     for name in {*shown, *full}:
         if full.get(name) != shown.get(name):
             yield name
-
-
-def _overridden(loaded: LoadedCatalog, value: ConfigObject) -> bool:
-    return isinstance(value, Sync) and loaded.status(value.id) is not value.status
-
-
-def _end_override(edit: CatalogEdit, value: ConfigObject) -> None:
-    """What the request says of a sync's status is the last word."""
-    if isinstance(value, Sync) and value.id in edit.loaded.overrides:
-        edit.set_override(value.id, None)
 
 
 def _stored(app: Zsync, kind: Kind, object_id: str) -> ObjectView:

@@ -19,7 +19,7 @@ from zsync_pipelines.service.refs import MembershipRef
 from zsync_pipelines.service.setup import SyncSetup
 from zsync_pipelines.sources.evaluate import EvaluationRequest, evaluate
 from zsync_pipelines.sources.reader import Bounds
-from zsync_pipelines.store.frames import frame_writer
+from zsync_pipelines.store.frame_writing import frame_writer
 from zsync_pipelines.store.spill import Spill
 from zsync_pipelines.store.temporary import temporary_folder
 

@@ -33,7 +33,7 @@ from zsync_pipelines.service.retention import evaluation_folder, forget_old_eval
 from zsync_pipelines.sources.evaluate import Evaluation, evaluate
 from zsync_pipelines.sources.reader import Bounds
 from zsync_pipelines.store.evaluations import Claimed
-from zsync_pipelines.store.frames import frame_writer
+from zsync_pipelines.store.frame_writing import frame_writer
 from zsync_pipelines.store.spill import Spill
 from zsync_pipelines.store.temporary import temporary_folder
 

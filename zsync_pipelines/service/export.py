@@ -12,7 +12,7 @@ from zsync_pipelines.domain.catalog import TYPES, ObjectKey
 from zsync_pipelines.domain.config import Kind, ManagedBy
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.masked_config import masked_object
-from zsync_pipelines.store.catalog import LoadedCatalog
+from zsync_pipelines.store.loaded_catalog import LoadedCatalog
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from zsync_pipelines.errors import NotFoundError
 from zsync_pipelines.service.alert_targets import AlertFailure, failures_of
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.store.alerts import Told
-from zsync_pipelines.store.catalog import LoadedCatalog
+from zsync_pipelines.store.loaded_catalog import LoadedCatalog
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from zsync_pipelines.domain.catalog import TYPES, ObjectKey
 from zsync_pipelines.domain.config import Kind
 from zsync_pipelines.domain.secrecy import Change, Secrecy, change_secrets
 from zsync_pipelines.errors import ConfigError
-from zsync_pipelines.store.catalog import LoadedCatalog, destination_type_of
+from zsync_pipelines.store.loaded_catalog import LoadedCatalog, destination_type_of
 
 
 def masked_body(kind: Kind, body: Mapping[str, Any], destination_type: str | None = None) -> dict[str, Any]:

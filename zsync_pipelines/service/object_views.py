@@ -12,7 +12,7 @@ from zsync_pipelines.domain.config import Kind, ManagedBy, Sync
 from zsync_pipelines.domain.run import utc_text
 from zsync_pipelines.service.manage import require
 from zsync_pipelines.service.masked_config import masked_body
-from zsync_pipelines.store.catalog import LoadedCatalog, destination_type_of
+from zsync_pipelines.store.loaded_catalog import LoadedCatalog, destination_type_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from zsync_pipelines.engine.row_hash import ROW_HASH
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.evaluate import INVALID_SCHEMA
 from zsync_pipelines.service.refs import PlanPart
-from zsync_pipelines.store.frames import FrameWriter, frame_writer
+from zsync_pipelines.store.frame_writing import FrameWriter, frame_writer
 
 _ORDER = list(Part)
 

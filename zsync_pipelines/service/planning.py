@@ -4,35 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-import pyarrow as pa
-
-from zsync_pipelines.domain.capabilities import TargetFields
 from zsync_pipelines.domain.config import SyncMode
-from zsync_pipelines.domain.delivery import FIELD_PREFIX, Op
-from zsync_pipelines.domain.destination import SyncShape
+from zsync_pipelines.domain.delivery import Op
 from zsync_pipelines.domain.run import RunOptions
 from zsync_pipelines.engine.guard import Due, Verdict, judge
-from zsync_pipelines.engine.membership import shape_of
 from zsync_pipelines.engine.parts import Actions, Part
-from zsync_pipelines.engine.policy import decide, is_settled, note_parked, rebaseline, settled_states
+from zsync_pipelines.engine.policy import decide, is_settled, note_parked, rebaseline
 from zsync_pipelines.engine.refusals import Patience, park
 from zsync_pipelines.engine.sharing import Sharing
-from zsync_pipelines.errors import SnapshotError
 from zsync_pipelines.service.ahead import ahead
 from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
 from zsync_pipelines.service.claims import find_claims
 from zsync_pipelines.service.compare import Compared, Comparison
+from zsync_pipelines.service.comparison_opening import compare, open_snapshot
 from zsync_pipelines.service.plan_checks import check_key_types, check_options
 from zsync_pipelines.service.plan_files import plan_writers
 from zsync_pipelines.service.refs import MembershipRef, PlanPart, PlanRef
 from zsync_pipelines.service.refusals import Standing
 from zsync_pipelines.service.setup import SyncSetup
-from zsync_pipelines.service.snapshots import Snapshot, hash_ranges, narrow_ranges
-from zsync_pipelines.service.waiting import WaitingKeys
-from zsync_pipelines.store.frames import FrameFile
+from zsync_pipelines.service.snapshots import hash_ranges, narrow_ranges
 from zsync_pipelines.store.snapshots import SnapshotManifest
 
 _STALE_SHARE = 0.1
@@ -58,8 +51,8 @@ def make_plan(
     check_options(setup, manifest, membership, options)
     tally = _Tally()
     with ExitStack() as stack:
-        snapshot = stack.enter_context(_open_snapshot(app, manifest, options))
-        comparison = _compare(app, setup, membership, snapshot, options, stack)
+        snapshot = stack.enter_context(open_snapshot(app, manifest, options))
+        comparison = compare(app, setup, membership, snapshot, options, stack)
         identifiers = tuple(comparison.identifiers)
         spans = hash_ranges(app.settings.piece_bytes, comparison.members, snapshot)
         if manifest is not None and not (options.rebaseline or options.full_resync):
@@ -130,65 +123,6 @@ def _everybody_is_new(
     if not (sends and plain and comparison.members.rows) or comparison.snapshot.rows or comparison.snapshot.files:
         return False
     return all(ahead(comparison.takes_all(low, high) for low, high in spans))
-
-
-def _compare(
-    app: Zsync,
-    setup: SyncSetup,
-    membership: MembershipRef,
-    snapshot: Snapshot,
-    options: RunOptions,
-    stack: ExitStack,
-) -> Comparison:
-    """Open what is compared; it is closed with the stack."""
-
-    def opened(path: str | None, rows: int | None = None) -> FrameFile | None:
-        return None if path is None else stack.enter_context(FrameFile(app.storage, path, rows))
-
-    members = stack.enter_context(FrameFile(app.storage, membership.path, membership.rows))
-    mapped = [name for name in setup.capabilities.identifiers if FIELD_PREFIX + name in members.schema.names]
-    return Comparison(
-        members=members,
-        conflicts=stack.enter_context(FrameFile(app.storage, membership.invalid_path, membership.conflicts)),
-        faults=opened(membership.faults_path),
-        snapshot=snapshot,
-        waiting=stack.enter_context(WaitingKeys(app, setup.sync.id)),
-        fields=_target_fields(setup, membership, members.schema, options),
-        key_type=membership.key_type,
-        # Those of earlier runs go on telling rows apart, though they are mapped no more.
-        identifiers=tuple(dict.fromkeys([*snapshot.identifiers, *mapped])),
-        max_bytes=setup.capabilities.max_batch_bytes,
-        states=settled_states(setup.sync.sync_mode),
-    )
-
-
-@contextmanager
-def _open_snapshot(app: Zsync, manifest: SnapshotManifest | None, options: RunOptions) -> Iterator[Snapshot]:
-    """The snapshot; a lost one counts as empty only where the user says that leavers may be forgotten."""
-    try:
-        snapshot = Snapshot(app.storage, manifest)
-    except SnapshotError:
-        if not (options.rebaseline and options.forget_leavers):
-            raise
-        snapshot = Snapshot(app.storage, None)
-    with snapshot:
-        yield snapshot
-
-
-def _target_fields(setup: SyncSetup, membership: MembershipRef, schema: pa.Schema, options: RunOptions) -> TargetFields:
-    """What the destination's fields take, where members are sent at all."""
-    if setup.sync.sync_mode is SyncMode.SUBTRACTIVE or options.rebaseline:
-        return TargetFields()
-    destination = setup.connect()
-    try:
-        return destination.fields(sync_shape(setup, membership, schema))
-    finally:
-        destination.close()
-
-
-def sync_shape(setup: SyncSetup, membership: MembershipRef, schema: pa.Schema) -> SyncShape:
-    """What the sync sends, as the connector sees it."""
-    return SyncShape(setup.sync.id, membership.key_name, membership.key_type, shape_of(schema))
 
 
 def _patience(app: Zsync, setup: SyncSetup, options: RunOptions) -> Patience:

@@ -35,7 +35,8 @@ from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.outcomes import PartOutcomes, is_refused
 from zsync_pipelines.service.refs import PlanRef
 from zsync_pipelines.service.snapshots import hash_ranges
-from zsync_pipelines.store.frames import FrameFile, frame_writer
+from zsync_pipelines.store.frame_writing import frame_writer
+from zsync_pipelines.store.frames import FrameFile
 from zsync_pipelines.store.refusals import RejectedRow
 from zsync_pipelines.store.snapshots import FrameEntry, SnapshotManifest
 from zsync_pipelines.store.storage import Storage

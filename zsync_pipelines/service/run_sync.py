@@ -16,6 +16,7 @@ from zsync_pipelines.errors import DestinationError, LeaseLostError
 from zsync_pipelines.service.alerts import tell
 from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
 from zsync_pipelines.service.cleanup import nobody
+from zsync_pipelines.service.comparison_opening import sync_shape
 from zsync_pipelines.service.conclude import check_fresh, collect_garbage, conclude, run_folder
 from zsync_pipelines.service.deliver import deliver
 from zsync_pipelines.service.evaluate import evaluate_membership
@@ -25,7 +26,7 @@ from zsync_pipelines.service.kept_evaluations import choose_evaluation, derive_k
 from zsync_pipelines.service.lifecycle import begin_run, fail_run
 from zsync_pipelines.service.next_snapshot import holdings
 from zsync_pipelines.service.plan_checks import check_as_of
-from zsync_pipelines.service.planning import make_plan, sync_shape
+from zsync_pipelines.service.planning import make_plan
 from zsync_pipelines.service.refs import MembershipRef, PlanRef
 from zsync_pipelines.service.retention import forget_old_deliveries, forget_old_versions
 from zsync_pipelines.service.sending import Delivery

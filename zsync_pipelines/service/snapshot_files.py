@@ -21,7 +21,8 @@ from zsync_pipelines.engine.identifiers import IDENTITY, row_columns, with_ident
 from zsync_pipelines.engine.row_hash import ROW_HASH, ROW_ID, row_id, with_row_hash
 from zsync_pipelines.service.ahead import ahead
 from zsync_pipelines.service.snapshots import Snapshot, hash_ranges
-from zsync_pipelines.store.frames import FrameFile, FrameWriter, frame_writer
+from zsync_pipelines.store.frame_writing import FrameWriter, frame_writer
+from zsync_pipelines.store.frames import FrameFile
 from zsync_pipelines.store.snapshots import FrameEntry, SnapshotManifest
 from zsync_pipelines.store.storage import Storage
 

@@ -1,4 +1,4 @@
-"""The stored configuration: objects with who manages them, and the pauses of operators.
+"""Changing the stored configuration, and loading it again only when it was changed.
 
 Bodies are stored as written, environment references unresolved, without keys that hold their defaults. Deleting leaves
 a tombstone, so that an id keeps its history; saving the id again revives it.
@@ -14,82 +14,20 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import ValidationError
 
 from zsync_pipelines.domain.actor import Actor
-from zsync_pipelines.domain.audience_groups import bases_of_groups
-from zsync_pipelines.domain.catalog import TYPES, Catalog, ConfigObject, ObjectKey, kind_of, stored_references_of
-from zsync_pipelines.domain.config import Audience, Kind, ManagedBy, Sync, SyncStatus
+from zsync_pipelines.domain.catalog import ConfigObject, ObjectKey, kind_of
+from zsync_pipelines.domain.config import Kind, ManagedBy, Sync, SyncStatus
 from zsync_pipelines.store.alerts import forget_sync
 from zsync_pipelines.store.audit import AuditStore
 from zsync_pipelines.store.database import insert_into, writing
+from zsync_pipelines.store.loaded_catalog import LoadedCatalog, StoredObject, body_of, destination_type_of, load_catalog
 from zsync_pipelines.store.marks import CONFIGURATION, STORED, count, read
 from zsync_pipelines.store.queue import refuse_while_busy
 from zsync_pipelines.store.tables import objects, sync_state
 
-FindBody = Callable[[ObjectKey], Mapping[str, Any] | None]
 Mask = Callable[[Kind, Mapping[str, Any], str | None], Mapping[str, Any]]
 """A body as the audit log may keep it; the last is the destination type that `config` is for, where it is known."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """One object as stored. `value` is None where the body no longer validates. `revision` grows with each change, an
-    operator's pause and resume of a sync included."""
-
-    body: Mapping[str, Any]
-    managed_by: ManagedBy
-    created_at: datetime
-    updated_at: datetime
-    value: ConfigObject | None
-    revision: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedCatalog:
-    """The configuration at one moment.
-
-    `catalog` holds what can be used; `broken` says of every other stored object why it cannot (its own fault, or that
-    of something it refers to). `stored` holds all. `deleted` are ids with a tombstone, and who
-    managed them. `version` grows with each change.
-    """
-
-    catalog: Catalog
-    broken: Mapping[ObjectKey, str]
-    stored: Mapping[ObjectKey, StoredObject]
-    overrides: Mapping[str, SyncStatus]
-    deleted: Mapping[ObjectKey, ManagedBy]
-    version: int = 0
-
-    def status(self, sync_id: str) -> SyncStatus:
-        """Whether scheduled ticks run: an operator's pause or resume wins over the configuration."""
-        stored = self.stored[Kind.SYNC, sync_id].value
-        configured = stored.status if isinstance(stored, Sync) else SyncStatus.ACTIVE
-        return self.overrides.get(sync_id, configured)
-
-    def body(self, key: ObjectKey) -> Mapping[str, Any] | None:
-        """The stored body of an object; None if there is none of that id."""
-        row = self.stored.get(key)
-        return None if row is None else row.body
-
-    def managed_by(self, kind: Kind, object_id: str) -> ManagedBy | None:
-        """Who manages an object; None if there is none of that id."""
-        stored = self.stored.get((kind, object_id))
-        return None if stored is None else stored.managed_by
-
-
-def body_of(value: ConfigObject) -> dict[str, Any]:
-    """What is stored of an object: plain JSON without its id and without keys that hold their defaults."""
-    return value.model_dump(mode="json", exclude={"id"}, exclude_defaults=True)
-
-
-def destination_type_of(kind: Kind, body: Mapping[str, Any], find: FindBody) -> str | None:
-    """The type of the destination that a body's `config` is for; None where that is not known. `find` gives the body of
-    another object."""
-    if kind is Kind.SYNC:
-        body = find((Kind.DESTINATION, body.get("destination_id", ""))) or {}
-    found = body.get("type")
-    return found if isinstance(found, str) else None
 
 
 def names_only(kind: Kind, body: Mapping[str, Any], destination_type: str | None = None) -> Mapping[str, Any]:
@@ -115,7 +53,7 @@ class CatalogStore:
             return self._load(connection)
 
     def _load(self, connection: sa.Connection) -> LoadedCatalog:
-        return _load(connection) if self._remembered is None else self._remembered.load(connection)
+        return load_catalog(connection) if self._remembered is None else self._remembered.load(connection)
 
     def version(self) -> int:
         """What `LoadedCatalog.version` would be now, in one query."""
@@ -198,9 +136,17 @@ class CatalogEdit:
             return
         self.set_override(sync_id, override)
         self.touch((Kind.SYNC, sync_id))
-        action = "pause" if status is SyncStatus.PAUSED else "resume"
-        before, after = {"status": self.loaded.status(sync_id).value}, {"status": status.value}
-        AuditStore.record(self.connection, now, actor, action, Kind.SYNC.value, sync_id, before, after)
+        self._record_status(sync_id, self.loaded.status(sync_id), status, now, actor)
+
+    def end_override(self, sync: Sync, now: datetime, actor: Actor) -> None:
+        """Have a sync's configured status, as `sync` has it, be the effective one, whatever an operator set before."""
+        was = self.loaded.overrides.get(sync.id)
+        if was is None:
+            return
+        self.set_override(sync.id, None)
+        self.touch((Kind.SYNC, sync.id))
+        if was is not sync.status:
+            self._record_status(sync.id, was, sync.status, now, actor)
 
     def set_override(self, sync_id: str, status: SyncStatus | None) -> None:
         """Set or end an operator's pause or resume."""
@@ -215,6 +161,11 @@ class CatalogEdit:
         """Count a change of an object that is not in its body."""
         self._update(key)
         count(self.connection, STORED)
+
+    def _record_status(self, sync_id: str, before: SyncStatus, after: SyncStatus, now: datetime, actor: Actor) -> None:
+        action = "pause" if after is SyncStatus.PAUSED else "resume"
+        old, new = {"status": before.value}, {"status": after.value}
+        AuditStore.record(self.connection, now, actor, action, Kind.SYNC.value, sync_id, old, new)
 
     def _record(self, changes: Collection[_Change], now: datetime, actor: Actor) -> None:
         """Record in the audit log what becomes of objects (None: deleted), but for those that stay as they are."""
@@ -269,54 +220,5 @@ class _Remembered:
         version = read(connection, STORED)
         with self._lock:
             if self._last is None or self._last.version != version:
-                self._last = _load(connection)
+                self._last = load_catalog(connection)
             return self._last
-
-
-def _load(connection: sa.Connection) -> LoadedCatalog:
-    version = read(connection, STORED)  # first: what is read below is then as new as that, or newer
-    override = sync_state.c.status_override
-    query = sa.select(sync_state.c.sync_id, override).where(override.is_not(None))
-    overrides = {sync_id: SyncStatus(status) for sync_id, status in connection.execute(query)}
-    stored: dict[ObjectKey, StoredObject] = {}
-    broken: dict[ObjectKey, str] = {}
-    deleted: dict[ObjectKey, ManagedBy] = {}
-    for row in connection.execute(sa.select(objects).order_by(objects.c.kind, objects.c.id)):
-        key = (Kind(row.kind), row.id)
-        if row.deleted_at is not None:
-            deleted[key] = ManagedBy(row.managed_by)
-            continue
-        value = None
-        try:
-            value = TYPES[key[0]].model_validate({**row.body, "id": row.id})
-        except ValidationError as error:
-            broken[key] = _reason(error)
-        stored[key] = StoredObject(
-            row.body, ManagedBy(row.managed_by), row.created_at, row.updated_at, value, row.revision
-        )
-    _spread(stored, broken)
-    usable = {key: row.value for key, row in stored.items() if row.value is not None and key not in broken}
-    return LoadedCatalog(Catalog.of(usable), broken, stored, overrides, deleted, version)
-
-
-def _reason(error: ValidationError) -> str:
-    """What no longer validates, without the values."""
-    faults = error.errors(include_url=False, include_input=False, include_context=False)
-    return "; ".join(f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in faults)
-
-
-def _spread(stored: Mapping[ObjectKey, StoredObject], broken: dict[ObjectKey, str]) -> None:
-    """What refers to a broken or missing object is broken too; repeated until nothing more breaks."""
-    groups = bases_of_groups({row.value.id: row.value for row in stored.values() if isinstance(row.value, Audience)})
-    spreading = True
-    while spreading:
-        spreading = False
-        for key, row in stored.items():
-            if key in broken or row.value is None:
-                continue
-            for kind, object_id in stored_references_of(row.value, groups):
-                if (kind, object_id) in broken or (kind, object_id) not in stored:
-                    state = broken.get((kind, object_id), "it does not exist")
-                    broken[key] = f"its {kind.singular} '{object_id}' cannot be used: {state}"
-                    spreading = True
-                    break

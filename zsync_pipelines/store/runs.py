@@ -37,11 +37,6 @@ class RunStore:
         """Record a new run. `more`: `configuration`."""
         connection.execute(sa.insert(sync_runs).values(id=run.id, fencing_token=token, **_values(run), **more))
 
-    def insert_many(self, connection: sa.Connection, runs: Collection[SyncRun]) -> None:
-        """Record runs that are over, such as those of another installation."""
-        rows = [{"id": run.id, "fencing_token": 0, **_values(run)} for run in runs]
-        connection.execute(sa.insert(sync_runs), rows)
-
     def update(self, connection: sa.Connection, run: SyncRun, **more: Any) -> None:
         """Record what became of a run. `more`: `awaits_verdict`, `refused_path`. What it began with is then forgotten,
         if it is over."""

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from zsync_pipelines.domain.moments import EXAMPLES, parse_moment
 from zsync_pipelines.domain.run import RunOptions, RunStatus, Trigger
 from zsync_pipelines.wire.base import Answer, Timestamp
 
 
-def _moment(value: Any) -> Any:
-    """An ISO date (midnight UTC) or time (UTC where it has no zone)."""
-    if not isinstance(value, str):
-        if isinstance(value, datetime) and value.tzinfo:
-            return value
-        raise ValueError("must be text: an ISO date or time, such as 2024-01-31 or 2024-01-31T06:00:00Z")
-    try:
-        if len(value) == len("2024-01-31"):
-            day = date.fromisoformat(value)
-            return datetime(day.year, day.month, day.day, tzinfo=UTC)
-        moment = datetime.fromisoformat(value)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ValueError("is no ISO date or time, such as 2024-01-31 or 2024-01-31T06:00:00Z") from None
+def _moment(value: Any) -> datetime:
+    if isinstance(value, str):
+        return parse_moment(value)
+    if isinstance(value, datetime) and value.tzinfo:
+        return value
+    raise ValueError(f"must be text: an ISO date or time, such as {EXAMPLES}")
 
 
 Moment = Annotated[

@@ -12,7 +12,9 @@ import httpx
 import pytest
 import yaml
 
+from zsync_pipelines.domain.actor import Actor
 from zsync_pipelines.service.apply import apply_paths
+from zsync_pipelines.service.manage import pause
 from zsync_pipelines_tests.support.api import TREE, V1, Shop, fill, objects_of, problem, without
 
 SYNCS = f"{V1}/audience-syncs"
@@ -255,3 +257,31 @@ def test_what_others_use_is_not_deleted(client: httpx.Client) -> None:
         ("sources/shop", "model 'people'"),
     ):
         problem(client.delete(f"{V1}/{path}"), 409, user)
+
+
+def test_a_replacement_that_resumes_a_sync_is_recorded(any_shop: Shop) -> None:
+    client = any_shop.client()
+    fill(client, any_shop)
+    path = f"{SYNCS}/to_crm"
+    pause(any_shop.app, "to_crm", Actor("cli", "ann"))
+    read = client.get(path)
+    assert read.json()["status"] == "paused"
+    resumed = client.put(path, json={**read.json(), "status": "active"})
+    assert resumed.json()["status"] == "active"
+    assert resumed.headers["etag"] != read.headers["etag"]
+    newest = client.get(f"{V1}/audit", params={"kind": "syncs", "object_id": "to_crm", "limit": 1}).json()[0]
+    assert (newest["action"], newest["before"], newest["after"]) == (
+        "resume",
+        {"status": "paused"},
+        {"status": "active"},
+    )
+    assert newest["actor"].startswith("api-key:")
+
+
+def test_a_replacement_that_says_nothing_of_the_status_resumes_nobody(any_shop: Shop) -> None:
+    client = any_shop.client()
+    fill(client, any_shop)
+    path = f"{SYNCS}/to_crm"
+    pause(any_shop.app, "to_crm", Actor("cli", "ann"))
+    replaced = client.put(path, json=without(client.get(path).json(), "status"))
+    assert (replaced.status_code, replaced.json()["status"]) == (200, "paused")

@@ -19,6 +19,7 @@ from zsync_pipelines.cli.dev import dev_services
 from zsync_pipelines.cli.main import cli
 from zsync_pipelines.domain.actor import Actor
 from zsync_pipelines.errors import ServiceError
+from zsync_pipelines.service.api_keys import revoke_key
 from zsync_pipelines.service.bootstrap import open_zsync
 
 
@@ -135,13 +136,12 @@ def test_the_first_key_is_shown_once(folder, supervised, monkeypatch):
 
 
 def test_a_key_is_made_where_none_can_be_used_under_a_name_that_is_free(folder, supervised):
-    keys = pytest.importorskip("zsync_pipelines.service.api_keys")
     ports = ["--port", str(free_port()), "--api-port", str(free_port())]
     first = dev(*ports)
     assert "(named dev;" in first.stdout, first.output
     assert "API key" not in dev(*ports).stdout
     app = open_zsync()
-    keys.revoke_key(app, "dev", Actor("cli", "me"))
+    revoke_key(app, "dev", Actor("cli", "me"))
     assert "(named dev-2;" in dev(*ports).stdout
 
 

@@ -18,7 +18,8 @@ import pytest
 
 from zsync_pipelines.errors import SnapshotError, StorageError
 from zsync_pipelines.store import object_streams
-from zsync_pipelines.store.frames import FrameFile, frame_writer
+from zsync_pipelines.store.frame_writing import frame_writer
+from zsync_pipelines.store.frames import FrameFile
 from zsync_pipelines.store.opening import open_storage
 from zsync_pipelines.store.storage import Storage
 from zsync_pipelines_tests.support import azurite

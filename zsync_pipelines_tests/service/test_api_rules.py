@@ -12,7 +12,7 @@ from zsync_pipelines.domain.config import Kind, ManagedBy
 from zsync_pipelines.service.api_rules import api_faults
 from zsync_pipelines.service.bootstrap import Zsync, open_zsync
 from zsync_pipelines.service.masked_config import masked_body
-from zsync_pipelines.store.catalog import body_of, destination_type_of
+from zsync_pipelines.store.loaded_catalog import body_of, destination_type_of
 
 
 def made(kind: Kind, **body: Any) -> Any:

@@ -15,7 +15,7 @@ from zsync_pipelines.service import manage
 from zsync_pipelines.service.apply import apply_paths
 from zsync_pipelines.service.bootstrap import Zsync, open_zsync
 from zsync_pipelines.service.export import export_configuration
-from zsync_pipelines.store.catalog import body_of
+from zsync_pipelines.store.loaded_catalog import body_of
 from zsync_pipelines_tests.config.examples import example
 
 TREE = {

@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 
 from zsync_pipelines.errors import SnapshotError
-from zsync_pipelines.store import frames
-from zsync_pipelines.store.frames import FrameFile, frame_writer
+from zsync_pipelines.store import frame_writing
+from zsync_pipelines.store.frame_writing import frame_writer
+from zsync_pipelines.store.frames import FrameFile
 from zsync_pipelines.store.opening import open_storage
 
 ROWS = 2_000
@@ -17,7 +18,7 @@ ROWS = 2_000
 
 @pytest.fixture(params=["distinct hashes", "every hash twice", "one hash", "hashes at both ends"])
 def file(request, tmp_path, monkeypatch):
-    monkeypatch.setattr(frames, "ROW_GROUP_ROWS", 300)
+    monkeypatch.setattr(frame_writing, "ROW_GROUP_ROWS", 300)
     draw = random.Random(7)
     hashes = sorted(draw.getrandbits(64) for _ in range(ROWS))
     if request.param == "every hash twice":

@@ -14,7 +14,8 @@ import pytest
 
 from zsync_pipelines.errors import ConfigError, StorageError
 from zsync_pipelines.store import object_streams
-from zsync_pipelines.store.frames import ROW_GROUP_ROWS, FrameFile, frame_writer
+from zsync_pipelines.store.frame_writing import ROW_GROUP_ROWS, frame_writer
+from zsync_pipelines.store.frames import FrameFile
 from zsync_pipelines.store.opening import open_storage
 from zsync_pipelines_tests.support.object_server import DROP_AFTER, DROP_BEFORE, PASS, refusal
 from zsync_pipelines_tests.support.storages import bucket_behind_proxy
