@@ -134,7 +134,7 @@ def _answer(document: dict[str, Any], text: str, as_json: bool) -> None:
 
 def _print_report(report: ApplyReport) -> None:
     from zsync_pipelines.cli.render import say, warn
-    from zsync_pipelines.config.wording import listed
+    from zsync_pipelines.domain.wording import listed
     from zsync_pipelines.service.apply_report import shown
 
     for problem in report.warnings:

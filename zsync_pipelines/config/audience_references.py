@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from zsync_pipelines.config.wording import unknown
 from zsync_pipelines.domain.catalog import Catalog
 from zsync_pipelines.domain.config import Audience, Kind, Model
 from zsync_pipelines.domain.filters import (
@@ -17,6 +16,7 @@ from zsync_pipelines.domain.filters import (
 )
 from zsync_pipelines.domain.schedule import MANUAL, ON_EVALUATION, WORDS
 from zsync_pipelines.domain.selection import group_id
+from zsync_pipelines.domain.wording import unknown
 from zsync_pipelines.errors import Problem
 
 Known = Mapping[Kind, Collection[str]]

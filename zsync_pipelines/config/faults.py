@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import AliasChoices, BaseModel, ValidationError
 
-from zsync_pipelines.config.wording import near
 from zsync_pipelines.domain.config import Event, FieldMapping, Guard, Trait
 from zsync_pipelines.domain.filters import AudienceCondition, EventCondition, Group, PropertyCondition
 from zsync_pipelines.domain.selection import OrderBy, SplitGroup
+from zsync_pipelines.domain.wording import near
 from zsync_pipelines.errors import Problem
 
 _PARTS: dict[str, tuple[type[BaseModel], bool]] = {

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from zsync_pipelines.config.audience_references import AudienceIds, Known, check_audiences, check_where
-from zsync_pipelines.config.wording import unknown
 from zsync_pipelines.domain.audience_groups import groups_of
 from zsync_pipelines.domain.catalog import Catalog
 from zsync_pipelines.domain.config import Audience, Kind, Sync
 from zsync_pipelines.domain.schedule import ON_EVALUATION, shortest_gap
+from zsync_pipelines.domain.wording import unknown
 from zsync_pipelines.errors import Problem
 
 _RESERVED_SYNC_ID = "audiences"

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from zsync_pipelines.config.environment import malformed
 from zsync_pipelines.config.faults import NO_ID, problems_of
-from zsync_pipelines.config.wording import near
 from zsync_pipelines.config.yaml_text import parse
 from zsync_pipelines.domain.catalog import TYPES, ConfigObject, ObjectKey, kind_of
 from zsync_pipelines.domain.config import ID_PATTERN, Kind
+from zsync_pipelines.domain.wording import near
 from zsync_pipelines.errors import Problem
 
 _SUFFIXES = (".yaml", ".yml")

@@ -19,7 +19,7 @@ import os
 import re
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -84,8 +84,10 @@ def ask(
     headers: Mapping[str, str],
     content: bytes | None = None,
     heed: Callable[[Allowance], None] | None = None,
+    judged: Collection[int] = (),
 ) -> httpx.Response:
-    """Send one request. Returns a response that says something about the rows; raises for all others, as listed above.
+    """Send one request. Returns a response that says something about the rows, or whose status is among `judged`;
+    raises for all others, as listed above.
 
     No text of an error holds the URL's path or query, a header or a body: each may hold secrets or members' data.
     """
@@ -103,6 +105,8 @@ def ask(
     if heed is not None and told is not None:
         heed(told)
     status = response.status_code
+    if status in judged:
+        return response
     if status in (_TOO_EARLY, _TOO_MANY):
         wait = retry_after(response)
         raise TryAgainError(f"{host} asked for patience (HTTP {status})", retry_after=wait, limited=True)

@@ -77,8 +77,9 @@ class FieldSpec:
     UTF-8. `minimum`, `maximum`: of numbers, inclusive. `earliest`, `latest`: of dates and timestamps, inclusive,
     without a zone (UTC where values have one). `finite`: NaN and infinities are not taken. `allows_nul`: the character
     U+0000 is taken. `trailing_spaces`: text may end in a space. `choices`: the only texts that are taken.
-    `normalise`, then `hashed` (SHA-256 in lower-case hex) are applied by the framework before anything is compared,
-    stored or sent. `identifier`: one of the fields that the destination knows a member by (`Identity.IDENTIFIERS`).
+    `normalise`, then `hashed` (SHA-256 in lower-case hex; a value that is such a digest already stays as it is) are
+    applied by the framework before anything is compared, stored or sent. `identifier`: one of the fields that the
+    destination knows a member by (`Identity.IDENTIFIERS`).
     """
 
     types: frozenset[FieldType] = frozenset()
@@ -114,8 +115,9 @@ class Capabilities:
     """What a connector declares of its destination.
 
     `operations`: what can be sent. `identity`: what a member is known by. `fields`: the destination's fields by name,
-    where they are known without asking it (None: any field). `max_batch_rows`, `max_batch_bytes`: limits of one
-    request (bytes of its rows as JSON). `timeout_seconds`: no request takes longer.
+    where they are known without asking it (None: any field); with `more_fields` it has others too, which it can be
+    asked for (`Destination.offered`). `max_batch_rows`, `max_batch_bytes`: limits of one request (bytes of its rows as
+    JSON). `timeout_seconds`: no request takes longer.
 
     `row_results`: whether single refused rows are known. `gives_ids`: the destination has an id of its own for each
     member, which receipts hand back and later updates and removes get. `remove_by`: `entity_key` or
@@ -130,6 +132,7 @@ class Capabilities:
     operations: frozenset[Op]
     identity: Identity = Identity.ENTITY_KEY
     fields: Mapping[str, FieldSpec] | None = None
+    more_fields: bool = False
     row_results: RowResults = RowResults.PER_ROW
     max_batch_rows: int = 10_000
     max_batch_bytes: int | None = None

@@ -113,6 +113,11 @@ class Batch:
         """Every row was refused, for one reason."""
         return Receipt(self.number, len(self), Outcome.REJECTED, reason, permanent)
 
+    def reject_some(self, reason: str) -> Receipt:
+        """Some rows were refused and the others taken, and the destination does not say which. The framework sends the
+        batch again in pieces to find them."""
+        return Receipt(self.number, len(self), Outcome.REJECTED, reason, doubtful=True)
+
     def never_arrived(self) -> Receipt:
         """It is certain that nothing of the batch was applied; nobody refused its rows either."""
         return self.reject_all(NEVER_ARRIVED, permanent=False)

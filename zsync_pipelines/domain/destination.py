@@ -15,7 +15,7 @@ from typing import ClassVar, Generic, TypeVar
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from zsync_pipelines.domain.capabilities import Allowance, Capabilities, TargetFields
+from zsync_pipelines.domain.capabilities import Allowance, Capabilities, FieldSpec, TargetFields
 from zsync_pipelines.domain.delivery import Batch, Receipt
 from zsync_pipelines.domain.keys import KeyType
 
@@ -43,6 +43,23 @@ class CheckStep:
     name: str
     status: CheckStatus
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """A connector for people, as the table in `docs/connectors.md` shows it.
+
+    `label`: the vendor's or the product's name. `advice`: what to do about refused credentials. `docs`: the vendor's
+    documentation. `members`: what a member is put on ("static list"). `fields`: which fields there are besides those
+    that the capabilities declare. `tested`: what the connector was tested against.
+    """
+
+    label: str
+    advice: str
+    docs: str
+    members: str
+    tested: str
+    fields: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +110,12 @@ class Destination(ABC, Generic[S]):
     @abstractmethod
     def check(self) -> Iterator[CheckStep]:
         """Check step by step what can be checked without changing anything; end at the first failure."""
+
+    def offered(self) -> Mapping[str, FieldSpec] | None:
+        """The fields that a column may be mapped to; None where any may. Changes nothing. To be overridden, with
+        `capabilities.more_fields`, where the destination must be asked."""
+        limits = self.limits(self.settings)
+        return None if limits.more_fields else limits.fields
 
     def fields(self, shape: SyncShape) -> TargetFields:
         """What the target's fields take; changes nothing. TargetMissingError if it cannot take this shape at all.

@@ -22,6 +22,8 @@ SOURCE_PREFIX = "c:"
 CONFLICT = "several rows with this entity key differ"
 FAULT_FIELD, FAULT_REASON = "fault_field", "fault_reason"
 """The first field of a row whose value is none that its normaliser knows; the value itself is null then."""
+_DIGEST = r"^[0-9a-fA-F]{64}$"
+"""A SHA-256 in hex: no e-mail address, phone number, name or postcode looks like it."""
 Specs = Mapping[str, FieldSpec]
 
 
@@ -52,15 +54,25 @@ def prepare(rows: pl.DataFrame, specs: Specs) -> pl.DataFrame:
         if column not in rows.columns or not _is_prepared(spec):
             continue
         values = rows.select(canonical_text(column, rows.schema[column])).to_series()
+        digests = values.str.contains(_DIGEST) if spec.hashed else None
+        given = values
         if spec.normalise is not None:
             normal = spec.normalise.apply(values).cast(pl.String).rename(column)
-            faults.append((name, spec, values.is_not_null() & normal.is_null()))
+            if digests is not None:
+                normal = _where(digests, values.str.to_lowercase(), normal)
+            faults.append((name, spec, given.is_not_null() & normal.is_null()))
             values = normal
-        if spec.hashed:
+        if digests is not None:
             digest: pl.Expr = plh.col(column).chash.sha2_256()
-            values = values.to_frame().select(digest.alias(column)).to_series()
+            made = values.to_frame().select(digest.alias(column)).to_series()
+            values = _where(digests, values.str.to_lowercase(), made)
         changed.append(values)
     return rows.with_columns(*changed, *_first_fault(faults))
+
+
+def _where(test: pl.Series, yes: pl.Series, no: pl.Series) -> pl.Series:
+    """`yes` where the test holds, else `no`, under its name; the test is null only where both are."""
+    return yes.zip_with(test.fill_null(value=False), no).rename(no.name)
 
 
 def _is_prepared(spec: FieldSpec) -> bool:

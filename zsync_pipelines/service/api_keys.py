@@ -18,9 +18,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from zsync_pipelines.config.wording import unknown
 from zsync_pipelines.domain.actor import Actor
 from zsync_pipelines.domain.api_key import NAME_PATTERN, ApiKey, Scope
+from zsync_pipelines.domain.wording import unknown
 from zsync_pipelines.errors import BusyError, ConfigError, NotFoundError, UnauthorizedError, ZsyncError
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.store.api_keys import ApiKeyStore

@@ -31,7 +31,7 @@ def apply_paths(
     """
     files = load_files(paths)
     decision = Decision(app, files, app.catalog.load(), prune=prune, take_over=take_over)
-    unchecked = decision.unchecked() if offline else decision.ask_sources()
+    unchecked = decision.unchecked() if offline else decision.ask_outside()
     decision.refuse()
     if not dry_run and decision.has_changes:
         with app.catalog.editing() as edit:  # decide again: somebody may have written meanwhile

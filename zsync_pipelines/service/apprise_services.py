@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from zsync_pipelines.config.wording import listed, near
 from zsync_pipelines.domain.alerts import RECOVERED, TEST, Alert, AlertState
 from zsync_pipelines.domain.audience_alerts import AudienceAlert
+from zsync_pipelines.domain.wording import listed, near
 from zsync_pipelines.errors import AlertError, ConfigError
 from zsync_pipelines.service.hush import hushed
 

@@ -75,7 +75,7 @@ class Attempt:
             if found is None and self._is_used_up(delay):
                 found = self._without_answer()
             if found is not None:
-                return replace(found, doubtful=self.doubtful)
+                return replace(found, doubtful=self.doubtful or found.doubtful)
             if self._limited:
                 self._patience += delay
                 means.limiter.hold(delay)  # for every request, not only this one

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from zsync_pipelines.config.environment import resolve
-from zsync_pipelines.config.wording import unknown
 from zsync_pipelines.domain.audience_groups import stored_key
 from zsync_pipelines.domain.config import Audience, Kind, Model, Sync
 from zsync_pipelines.domain.evaluation import definition_fingerprint, wanted_columns
+from zsync_pipelines.domain.wording import unknown
 from zsync_pipelines.errors import ConfigError, NotFoundError
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.store.loaded_catalog import LoadedCatalog

@@ -8,18 +8,19 @@ from zsync_pipelines.config.references import check_references, find_warnings
 from zsync_pipelines.config.yaml_catalog import LoadedFiles
 from zsync_pipelines.domain.audience_groups import bases_of_groups
 from zsync_pipelines.domain.catalog import Catalog, ConfigObject, ObjectKey, kind_of, stored_references_of
-from zsync_pipelines.domain.config import Kind, ManagedBy, SyncStatus
+from zsync_pipelines.domain.config import Kind, ManagedBy, Sync, SyncStatus
 from zsync_pipelines.errors import ConfigError, Problem
 from zsync_pipelines.service.alert_targets import check_alert_targets
 from zsync_pipelines.service.apply_report import ApplyReport, shown
 from zsync_pipelines.service.bootstrap import Zsync
+from zsync_pipelines.service.mapping_checks import check_mappings_online, not_asked, syncs_to_check
 from zsync_pipelines.service.source_checks import SourceChecks, skipped, to_check
 from zsync_pipelines.service.targets import check_mappings, check_settings, check_targets, targets_of
 from zsync_pipelines.store.loaded_catalog import LoadedCatalog, body_of
 
 _OFFLINE = {
-    ManagedBy.FILES: "--offline applies without asking the sources",
-    ManagedBy.API: "`?offline=true` stores it without asking the sources",
+    ManagedBy.FILES: "--offline applies without asking the sources and destinations",
+    ManagedBy.API: "`?offline=true` stores it without asking the sources and destinations",
 }
 
 
@@ -66,11 +67,11 @@ class Decision:
             raise ConfigError(self._located(self._faults))
 
     def unchecked(self) -> tuple[Problem, ...]:
-        """What is not checked where no source is asked."""
-        return self._located(skipped(self._after, self._to_check()))
+        """What is not checked where no source and no destination is asked."""
+        return self._located([*skipped(self._after, self._to_check()), *not_asked(self._syncs_to_check())])
 
-    def ask_sources(self) -> tuple[Problem, ...]:
-        """Look for faults of what changes at its sources, too; returns what could not be checked."""
+    def ask_outside(self) -> tuple[Problem, ...]:
+        """Look for faults of what changes at its sources and destinations, too; returns what could not be checked."""
         wanted = self._to_check()
         with SourceChecks(self._app.environment) as sources:
             found = sources.check(self._after, wanted)
@@ -79,9 +80,11 @@ class Decision:
                 known = [key for key in wanted if key[1] in self._before.of_kind(key[0])]
                 old = set(sources.check(self._before, known).problems)
                 problems = tuple(p for p in problems if _owner(p) in self._files.files or p not in old)
-        hint = _OFFLINE[self._by]
-        self._faults += [*problems, *(Problem(p.path, f"{p.message}; {hint}") for p in found.unreachable)]
-        return self._located(found.unchecked)
+        offered = check_mappings_online(self._after, self._syncs_to_check(), self._app.environment)
+        hint, unreachable = _OFFLINE[self._by], [*found.unreachable, *offered.unreachable]
+        self._faults += [*problems, *offered.problems]
+        self._faults += [Problem(p.path, f"{p.message}; {hint}") for p in unreachable]
+        return self._located([*found.unchecked, *offered.unchecked])
 
     def _located(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
         return tuple(self._files.located(problem) for problem in problems)
@@ -89,6 +92,11 @@ class Decision:
     def _to_check(self) -> set[ObjectKey]:
         faulty = {owner for problem in self._faults if (owner := _owner(problem)) is not None}
         return to_check(self._after, [(kind_of(value), value.id) for value in self.upserts], faulty)
+
+    def _syncs_to_check(self) -> list[Sync]:
+        faulty = {owner for problem in self._faults if (owner := _owner(problem)) is not None}
+        found = syncs_to_check(self._after, {(kind_of(value), value.id) for value in self.upserts})
+        return [s for s in found if not {(Kind.SYNC, s.id), (Kind.DESTINATION, s.destination_id)} & faulty]
 
     def report(self, unchecked: tuple[Problem, ...], *, dry_run: bool) -> ApplyReport:
         keys = tuple(self._files.objects)

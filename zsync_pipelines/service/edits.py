@@ -202,7 +202,7 @@ def _decide(app: Zsync, value: ConfigObject, loaded: LoadedCatalog, *, offline: 
     key = (kind_of(value), value.id)
     decision = Decision(app, LoadedFiles({key: value}, {key: ""}, ()), loaded, by=ManagedBy.API)
     if not offline:
-        decision.ask_sources()
+        decision.ask_outside()
     try:
         decision.refuse()
     except ConfigError as error:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zsync_pipelines.config.wording import unknown
 from zsync_pipelines.domain.actor import Actor
 from zsync_pipelines.domain.config import Kind, ManagedBy, Sync, SyncStatus
 from zsync_pipelines.domain.run import SyncRun
+from zsync_pipelines.domain.wording import unknown
 from zsync_pipelines.errors import NotFoundError
 from zsync_pipelines.service.alert_targets import AlertFailure, failures_of
 from zsync_pipelines.service.bootstrap import Zsync

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from zsync_pipelines.config.environment import resolve, unresolved
-from zsync_pipelines.config.wording import listed
 from zsync_pipelines.domain.audience_groups import bases_of_groups
 from zsync_pipelines.domain.catalog import Catalog, ConfigObject, ObjectKey, kind_of, stored_references_of
 from zsync_pipelines.domain.config import Kind
+from zsync_pipelines.domain.wording import listed
 from zsync_pipelines.errors import Problem, SourceError
 
 if TYPE_CHECKING:

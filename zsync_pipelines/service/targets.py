@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from zsync_pipelines.config.environment import resolve_known, unresolved
-from zsync_pipelines.config.wording import unknown
 from zsync_pipelines.destinations.registry import connector, parse_settings
 from zsync_pipelines.domain.capabilities import Capabilities
 from zsync_pipelines.domain.catalog import Catalog
 from zsync_pipelines.domain.config import Destination, Sync
+from zsync_pipelines.domain.wording import unknown
 from zsync_pipelines.errors import ConfigError, Problem
 
 Target = Mapping[str, str]
@@ -67,7 +67,7 @@ def check_mappings(catalog: Catalog, env: Mapping[str, str]) -> Iterator[Problem
         kind, fields = catalog.destinations[sync.destination_id].type, capabilities.fields
         mapped = [mapping.destination_field for mapping in sync.field_mapping]
         for index, name in enumerate(mapped):
-            if name not in fields:
+            if name not in fields and not capabilities.more_fields:
                 where = f"syncs.{sync.id}.field_mapping.{index}.destination_field"
                 yield Problem(where, unknown(f"field of destination type '{kind}' named", name, fields))
         identifiers = capabilities.identifiers
