@@ -86,6 +86,7 @@ class Destination(ABC, Generic[S]):
 
     settings_type: ClassVar[type[DestinationSettings]]
     type: ClassVar[str]
+    about: ClassVar[About | None] = None
     capabilities: ClassVar[Capabilities]
 
     def __init__(self, settings: S) -> None:

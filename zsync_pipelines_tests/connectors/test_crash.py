@@ -56,7 +56,7 @@ def killed_run(stage: Stage, point: str, times: int) -> bool:
     stage.world.apply_changes()
     command = [sys.executable, "-c", _RUNNER, stage.case.type, SYNC, point, str(times)]
     root = str(Path(__file__).parents[2])
-    env = {**os.environ, **stage.world.env}
+    env = {**os.environ, **stage.world.env, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, env=env, capture_output=True, timeout=120, cwd=root, check=False)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr.decode()
     return done.returncode != 0

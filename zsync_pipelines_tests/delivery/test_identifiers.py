@@ -196,6 +196,18 @@ def test_hashed_fields_rest_and_travel_as_hashes_only(by_email):
     assert len(by_email.vendor.held) == 1
 
 
+def test_a_value_that_is_a_digest_already_is_not_hashed_again(by_email):
+    by_email.configure(hashed=True)
+    digest = hashlib.sha256(b"private@x.org").hexdigest()
+    by_email.world.people({1: digest.upper(), 2: "b@x.org"})
+    assert changes(by_email.run()) == (2, 0, 0)
+    assert ("email", digest) in by_email.vendor.held
+    by_email.world.people({1: "Private@x.org", 2: "b@x.org"})
+    assert changes(by_email.run()) == (0, 0, 0), "the same person, by another column of the warehouse"
+    by_email.world.people({1: digest[:-1], 2: "b@x.org"})
+    assert by_email.run().counts.invalid == 1
+
+
 def test_one_of_two_identifiers_changes(by_both):
     by_both.world.people({1: ("a@x.org", "111"), 2: ("b@x.org", None)}, BOTH)
     by_both.run()
