@@ -56,6 +56,7 @@ class Webserver:
         self._place: _Place | None = None
         self._looked: tuple[float, bool] = (float("-inf"), False)
         self._reloading = threading.Lock()
+        self._reloads = 0
 
     def reachable(self) -> bool:
         """Whether the webserver answers, or did some seconds ago."""
@@ -71,11 +72,12 @@ class Webserver:
 
     def launch(self, run: SyncRun) -> str:
         """Launch the job of a queued run. A code location that does not know the sync yet is reloaded, once."""
+        reloads = self._reloads
         place = self._place or self._find_place(job_of(run.sync_id))
         answer = None if place is None else self._try_to_launch(place, run)
         if answer is None:
             self._place = None
-            self.reload()
+            self._reload(unless_since=reloads)
             place = self._find_place(job_of(run.sync_id))
             answer = None if place is None else self._try_to_launch(place, run)
         if answer is None:
@@ -99,7 +101,18 @@ class Webserver:
 
     def reload(self, seconds: float = _RELOAD_SECONDS) -> None:
         """Load our code location again, and return when it is. Several at once become one after the other."""
+        self._reload(seconds)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _reload(self, seconds: float = _RELOAD_SECONDS, *, unless_since: int | None = None) -> None:
+        """`unless_since`: how many reloads had begun; nothing is done if there was one more."""
         with self._reloading:
+            if unless_since is not None and self._reloads > unless_since:
+                return
+            self._reloads += 1
             places = self._places()
             ours = {p.location for p in places if OWN_JOB in p.jobs} or {
                 p.location for p in places if p.repository is None
@@ -111,10 +124,6 @@ class Webserver:
                 loaded = answer.get("locationOrLoadError") or {}
                 if loaded.get("__typename") == "PythonError":
                     raise NoDagsterError(f"code location '{location}' does not load: {_first_line(loaded)}")
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
 
     def _try_to_launch(self, place: _Place, run: SyncRun) -> str | None:
         """The id of the new Dagster run; None if there is no such job there."""

@@ -55,10 +55,15 @@ class Dagster:
 
 
 @pytest.fixture
-def app(tmp_path):
+def world(tmp_path):
     world = World(tmp_path)
     world.people({1: "a@x.org"})
     world.apply()
+    return world
+
+
+@pytest.fixture
+def app(world):
     app = world.open()
     yield app
     app.database.dispose()
@@ -73,6 +78,29 @@ def test_several_dispatchers_launch_a_row_once(app):
         thread.join()
     assert dagster.launched == [asked.id]
     assert app.runs.get(asked.id).dagster_run_id == "dagster-0"
+
+
+def test_runs_are_launched_beside_each_other_and_one_that_fails_holds_up_nobody(world, app):
+    names = [f"sync{number}" for number in range(8)]
+    for name in names:
+        config = {"url": f"sqlite:///{world.folder}/{name}.db", "table": "contacts"}
+        world.config["destinations"][name] = {"type": "sql", "config": config}
+        world.config["syncs"][name] = {**world.sync, "destination": name}
+    world.apply()
+    asked = [request_run(app, name, RunOptions(), "api-key:ci") for name in names]
+    dagster, together = Dagster(), threading.Barrier(4)
+
+    def wait_or_fail(run, _):
+        together.wait(timeout=20)  # passes only if four are launched at once
+        if run.id == asked[0].id:
+            raise NoDagsterError("not this one")
+
+    dagster.before = wait_or_fail
+    with pytest.raises(NoDagsterError, match="not this one"):
+        Dispatcher(app, dagster).launch_waiting()
+    assert sorted(dagster.launched) == sorted(run.id for run in asked[1:])
+    assert {app.runs.get(run.id).dagster_run_id is None for run in asked[1:]} == {False}
+    assert app.runs.get(asked[0].id).status is RunStatus.QUEUED
 
 
 def test_a_launch_that_fails_is_tried_again_after_a_pause(app):
