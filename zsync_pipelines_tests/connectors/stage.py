@@ -76,12 +76,17 @@ class Stage:
 def stage_of(case: ConnectorCase, folder: Path) -> Iterator[Stage]:
     """The world of one case, with its stand-in running."""
     with case.server().running() as server:
-        world = World(folder)
-        world.config["destinations"]["table"] = {"type": case.type, "config": case.config(server)}
-        world.sync["field_mapping"] = [
-            {"source_column": column, "destination_field": name} for column, name in case.mapping.items()
-        ]
-        world.sync["guard"] = {"max_removed_rows": 100_000, "allow_empty": True}
-        stage = Stage(case, world, server)
+        stage = stage_at(case, folder, server)
         stage.people([])
         yield stage
+
+
+def stage_at(case: ConnectorCase, folder: Path, server: VendorServer) -> Stage:
+    """The world of one case for a stand-in that runs at `server.url`, here or elsewhere; without people."""
+    world = World(folder)
+    world.config["destinations"]["table"] = {"type": case.type, "config": case.config(server)}
+    world.sync["field_mapping"] = [
+        {"source_column": column, "destination_field": name} for column, name in case.mapping.items()
+    ]
+    world.sync["guard"] = {"max_removed_rows": 100_000, "allow_empty": True}
+    return Stage(case, world, server)

@@ -54,3 +54,10 @@ def test_the_benchmark_of_the_api_runs() -> None:
     assert len(figures) == 9
     assert all(figure["errors"] == 0 and figure["requests"] >= 5 for figure in figures)
     assert figures[-1]["requests"] == 100
+
+
+def test_the_benchmark_of_connectors_runs() -> None:
+    (figure,) = printed("benchmarks.connectors", "--rows", "50", "--only", "iterable", "--json")
+    assert figure["members"] == 50
+    assert figure["bare"] > 0
+    assert figure["ours"] > 0

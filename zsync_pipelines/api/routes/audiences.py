@@ -130,11 +130,11 @@ def test(request: Request, id: ObjectPath, actor: Triggerer, idempotency_key: Id
     "/fields",
     summary="List the fields of a destination",
     operation_id="list_fields",
-    responses={200: {"model": FieldsAnswer}, **problems(404, 422)},
+    responses={200: {"model": FieldsAnswer}, **problems(404, 422, 502)},
     response_class=JSONResponse,
 )
 def fields(request: Request, id: ObjectPath, reader: Reader) -> Response:  # noqa: A002
-    """As its type and settings declare them; nothing is asked of the destination."""
+    """As its type and settings declare them; where the vendor knows them, it is asked."""
     return JSONResponse(fields_of(state_of(request).app, id))
 
 
