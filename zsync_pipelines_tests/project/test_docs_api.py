@@ -45,7 +45,7 @@ def answers(tmp_path_factory):
     build_warehouse(folder / "shop.duckdb")
     env = {"ZSYNC_HOME": str(folder / "home"), "ZSYNC_DAGSTER_URL": "http://127.0.0.1:9"}
     made = CliRunner().invoke(cli, ["api-key", "create", "docs", "--json"], env=env)
-    key = re.search(r"zsk_\w+", made.output)[0]
+    key = re.search(r"zsk_[\w-]+", made.output)[0]
     with serving(folder, env) as base:
         return [call(line, base, key) for line in CALLS]
 
