@@ -121,7 +121,8 @@ class _Search:
         self.pieces += 1
         self.doubtful = self.doubtful or receipt.doubtful
         refused_whole = receipt.rest is Outcome.REJECTED and not receipt.exceptions
-        self.taken = self.taken or not refused_whole
+        # Of a doubtful one some may have been taken; of a batch refused in part, where nobody said which, they were.
+        self.taken = self.taken or not refused_whole or receipt.doubtful
         if refused_whole and receipt.rows == 1:
             self.reasons.append(receipt.reason)
 

@@ -46,6 +46,16 @@ def test_refusals_without_names_are_found_by_sending_in_pieces(stage):
     stage.check([somebody for somebody in PEOPLE if somebody is not PEOPLE[3]])
 
 
+def test_many_refusals_without_names_at_the_beginning_of_a_batch_are_found_too(stage):
+    people, seen = [person(number) for number in range(60)], {}
+    stage.server.unnamed_failures = 60
+    stage.server.refuse = lambda identity: "bad" if seen.setdefault(identity, len(seen)) < 12 else None
+    stage.people(people)
+    run = stage.run()
+    assert (run.counts.added, run.counts.failed) == (48, 12)
+    stage.check(somebody for somebody in people if seen[somebody.email] >= 12)
+
+
 def test_who_was_forgotten_needs_no_removal(stage):
     stage.people(PEOPLE)
     stage.run()
