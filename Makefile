@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint soak emulators bench dev mysql clean
+.PHONY: demo test lint soak emulators oracles bench dev mysql clean
 
 demo: $(STAMP)  ## install, then run the main job on real data
 	$(BIN)/zsync demo
@@ -28,6 +28,12 @@ emulators:  ## tests of sources on Snowflake (fakesnow) and ClickHouse (chdb), w
 	$(VENV)-emulators/bin/pytest -q zsync_pipelines_tests/sources/test_golden_dialects.py \
 		zsync_pipelines_tests/sources/test_dialects_on_duckdb.py
 
+oracles:  ## vendors' own packages against our digests and stand-ins
+	$(PYTHON) -m venv $(VENV)-oracles
+	$(VENV)-oracles/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]' \
+		-r zsync_pipelines_tests/connectors/oracles/requirements.txt
+	$(VENV)-oracles/bin/pytest -q -m oracle zsync_pipelines_tests/connectors/oracles
+
 bench: $(STAMP)  ## measurements, as ratios within one run
 	$(BIN)/python -m benchmarks.sync_run
 	$(BIN)/python -m benchmarks.delivery
@@ -35,6 +41,7 @@ bench: $(STAMP)  ## measurements, as ratios within one run
 	$(BIN)/python -m benchmarks.audience --customers 100000 --events 1000000 --postgresql 100000 --repeats 3
 	$(BIN)/python -m benchmarks.diff --rows 1000000 --peers
 	$(BIN)/python -m benchmarks.snapshots --rows 300000 --runs 20
+	$(BIN)/python -m benchmarks.connectors
 	$(BIN)/python -m benchmarks.scale --rows 100000 300000 1000000 --cores 1000000
 
 dev: $(STAMP)  ## Dagster (UI, schedules, sensors) and the REST API, until Ctrl-C
