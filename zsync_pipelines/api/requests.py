@@ -21,7 +21,7 @@ def trigger_body() -> dict[str, Any]:
 
 def evaluate_body() -> dict[str, Any]:
     """The body of an evaluation."""
-    schema = {"type": "object", "properties": {"as_of": {"type": "string"}}, "additionalProperties": False}
+    schema = {"type": "object", "properties": {"as_of": {"type": ["string", "null"]}}, "additionalProperties": False}
     content = {"schema": schema, "example": {"as_of": "2026-03-01"}}
     return {"requestBody": {"required": False, "content": {"application/json": content}}}
 
