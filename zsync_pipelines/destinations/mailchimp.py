@@ -4,10 +4,8 @@
 |---|---|
 | 500 contacts a request | API reference: "Batch subscribe or unsubscribe", "Batch add or remove members" |
 | 10 connections at once, 120 s a call, no headers; a 403 without JSON throttles | "Fundamentals", second-hand |
-| `status_if_new` works in a batch, and leaves who is there as they are | second-hand; the reference has it for one contact |
-| null leaves a merge field, empty text clears it | second-hand (amro/gibbon#54, welpdev/mailchimp-bundle#16) |
-| an empty `merge_fields` is refused | second-hand (statamic-rad-pack/mailchimp#10) |
-| 255 bytes of text; texts of errors | second-hand; the reference names neither |
+| `status_if_new` works in batches, and leaves who is there as they are | second-hand; documented for one contact |
+| null leaves a merge field, empty text clears it; 255 bytes of text; texts of errors | second-hand (GitHub issues) |
 
 `status` is never sent, so who unsubscribed or bounced stays so. Who is new gets `status_if_new`: by default
 `transactional`, a contact that gets no marketing. Removes take the tag away and leave the contact.
@@ -16,60 +14,49 @@
 from __future__ import annotations
 
 import re
-from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
-from urllib.parse import quote
 
 import httpx
-import polars as pl
 from pydantic import Field, SecretStr, model_validator
 
 from zsync_pipelines.destinations.kit.calls import Credentials, Reply
 from zsync_pipelines.destinations.kit.connector import BaseUrl, Step
-from zsync_pipelines.destinations.kit.credentials import FixedHeader, bearer
+from zsync_pipelines.destinations.kit.credentials import basic, bearer
 from zsync_pipelines.destinations.kit.lists import ListDestination, ListSettings
 from zsync_pipelines.destinations.kit.normalise import EMAIL, matching, normaliser
 from zsync_pipelines.domain.capabilities import Capabilities, FieldSpec, FieldType, Identity, TargetFields
-from zsync_pipelines.domain.delivery import Batch, Op, Receipt, Rejection
+from zsync_pipelines.domain.delivery import Batch, Op, Outcome, Receipt, Rejection
 from zsync_pipelines.domain.destination import About, SyncShape
-from zsync_pipelines.domain.wording import listed
 from zsync_pipelines.errors import CredentialsError, OutcomeUnknownError, TargetMissingError, TryAgainError
 
-_FORBIDDEN, _NOT_FOUND, _PAGE = 403, 404, 1000
-_DATA_CENTRE = re.compile(r"-([a-z]+\d+)$")
-_ADDED = re.compile(r"\balready\b", re.IGNORECASE)
-_REMOVED = re.compile(r"\b(not|isn't|doesn't) .*\b(exist|found|member|segment|tag|list|audience)\b", re.IGNORECASE)
-"""Errors of tagging that say that things are as they should be."""
-_PASSING = re.compile(r"\b(recently|for now|try again)\b", re.IGNORECASE)
-"""Such as "has signed up to a lot of lists very recently; we're not allowing more signups for now"."""
-
-
-def _birthday(text: pl.Expr) -> pl.Expr:
-    day = text.str.strip_chars().str.replace(r"^\d{4}-(\d\d)-(\d\d).*$", "$1/$2")
-    return matching(day, r"^(0[1-9]|1[0-2])/(0[1-9]|[12]\d|3[01])$")
-
-
+_FORBIDDEN, _NOT_FOUND = 403, 404
+_AS_IT_SHOULD_BE = {
+    "members_to_add": re.compile(r"(?i)\balready\b"),
+    "members_to_remove": re.compile(r"(?i)\b(not|isn't|doesn't) .*\b(exist|found|member|segment|tag|list)\b"),
+}
+_PASSING = re.compile(r"(?i)\b(recently|for now|try again)\b")  # "signed up to a lot of lists very recently"
 _TEXT = FieldSpec(types=frozenset({FieldType.TEXT}), max_bytes=255)
-_DATES = frozenset({FieldType.TEXT, FieldType.DATE})
+_DATE = FieldSpec(types=frozenset({FieldType.TEXT, FieldType.DATE}))
+_DAY = r"^(?:\d{4}-)?(0[1-9]|1[0-2])[-/](0[1-9]|[12]\d|3[01])$"
+_BIRTHDAY = normaliser("date, or MM/DD", lambda text: matching(text, _DAY).str.replace(_DAY, "$1/$2"))
 _TYPES = {
     **dict.fromkeys(("text", "phone", "url", "imageurl", "zip", "radio", "dropdown"), _TEXT),
     "number": FieldSpec(types=frozenset({FieldType.INTEGER, FieldType.FLOAT, FieldType.DECIMAL}), finite=True),
-    "date": FieldSpec(types=_DATES),
-    "birthday": FieldSpec(types=_DATES, normalise=normaliser("day as MM/DD, or a date", _birthday)),
+    "date": _DATE,
+    "birthday": replace(_DATE, normalise=_BIRTHDAY),
 }
 """By type of merge field. `address` is missing: it is an object of several values, which no column holds."""
 _FIELDS = {"email": FieldSpec(normalise=EMAIL, identifier=True)}
 
 
 class MailchimpSettings(ListSettings):
-    """`list_id` and `list_name` are the tag's, in the audience. `base_url` follows from an `api_key`, which names its
-    data centre. `status_if_new`: of contacts that the audience does not have yet. `skip_merge_validation`: contacts
-    are taken without values for fields that the audience requires."""
+    """`list_id`, `list_name`: of a tag in the audience. `status_if_new`: of contacts that the audience does not have
+    yet. `skip_merge_validation`: contacts are taken without what the audience requires."""
 
     base_url: BaseUrl = ""
-    audience_id: str = Field(min_length=1)
+    audience_id: str = Field(pattern=r"^(\w+|.*\$\{.*)$")
     api_key: SecretStr | None = None
     access_token: SecretStr | None = None
     status_if_new: Literal["transactional", "pending", "subscribed"] = "transactional"
@@ -79,16 +66,14 @@ class MailchimpSettings(ListSettings):
     @model_validator(mode="before")
     @classmethod
     def _in_data_centre(cls, given: Any) -> Any:
-        found = _DATA_CENTRE.search(str(given.get("api_key") or "")) if isinstance(given, dict) else None
+        found = re.search(r"-([a-z]+\d+)$", str(given.get("api_key"))) if isinstance(given, dict) else None
         return {"base_url": f"https://{found[1]}.api.mailchimp.com", **given} if found else given
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        secret = self.api_key or self.access_token
-        if secret is None or (self.api_key and self.access_token):
-            raise ValueError("give api_key or access_token, one of them")
-        if not self.base_url and "${" not in secret.get_secret_value():
-            raise ValueError("give base_url, https://<dc>.api.mailchimp.com; only an api_key that ends in -<dc> names it")
+        secrets = [secret.get_secret_value() for secret in (self.api_key, self.access_token) if secret]
+        if len(secrets) != 1 or not (self.base_url or "${" in secrets[0]):
+            raise ValueError("give api_key or access_token; and base_url, unless an api_key ends in its data centre")
         return self
 
 
@@ -124,110 +109,90 @@ class MailchimpDestination(ListDestination[MailchimpSettings]):
         return {**super().target(settings, sync_id), "audience": settings.audience_id}
 
     def credentials(self, client: httpx.Client) -> Credentials:
-        if self.settings.access_token:
-            return bearer(self.settings.access_token)
-        key = self.settings.api_key.get_secret_value() if self.settings.api_key else ""
-        return FixedHeader("authorization", f"Basic {b64encode(f'zsync:{key}'.encode()).decode()}")
+        token = self.settings.access_token
+        return bearer(token) if token else basic("zsync", self.settings.api_key or SecretStr(""))
 
     def steps(self) -> Iterator[Step]:
-        yield "credentials", lambda: str(self._call("GET", "/ping").expect("Mailchimp")["health_status"])
-        yield "list", lambda: f"audience '{self._call('GET', self._home).expect('Mailchimp')['name']}', {self.check_list()}"
+        yield "credentials", lambda: str(self.api.call("GET", "/3.0/ping").expect("Mailchimp")["health_status"])
+        yield "list", self.check_list
         yield "fields", lambda: f"{len(self.offered())} fields"
 
     def offered(self) -> Mapping[str, FieldSpec]:
-        found = {field["tag"]: field for field in self._all("merge-fields") if field["type"] in _TYPES}
-        return {**{tag: self._spec(field) for tag, field in found.items()}, **_FIELDS}
+        found = dict(_FIELDS)
+        for field in self._all("merge-fields"):
+            if field["type"] in _TYPES:
+                choices = frozenset(field["options"].get("choices") or ()) or None
+                nullable = not field["required"] or self.settings.skip_merge_validation
+                found[field["tag"]] = replace(_TYPES[field["type"]], nullable=nullable, choices=choices)
+        return found
 
     def fields(self, shape: SyncShape) -> TargetFields:
         missing = {field["tag"] for field in self._all("merge-fields") if field["required"]} - set(shape.payload.names)
         if missing and not self.settings.skip_merge_validation:
-            how = "map columns to them, or set skip_merge_validation: true"
-            raise TargetMissingError(f"Mailchimp's audience requires {listed(missing)}: {how}")
+            raise TargetMissingError(
+                f"Mailchimp requires {', '.join(sorted(missing))}: map them, or set skip_merge_validation: true"
+            )
         return super().fields(shape)
 
     def lists_named(self, name: str) -> Iterable[str]:
-        return [str(found["id"]) for found in self._all("segments", type="static") if found["name"] == name]
+        return [str(tag["id"]) for tag in self._all("segments", type="static") if tag["name"] == name]
 
     def describe_list(self, list_id: str) -> str | None:
-        reply = self._call("GET", f"{self._home}/segments/{quote(list_id, safe='')}")
-        found = {} if reply.status == _NOT_FOUND else reply.expect("Mailchimp")
-        if found.get("type") != "static":  # members of other segments follow from conditions
-            return None
-        return f"tag '{found['name']}' ({list_id}) on {found['member_count']} contacts"
+        names = {str(tag["id"]): tag["name"] for tag in self._all("segments", type="static")}
+        return f"tag '{names[list_id]}' ({list_id})" if list_id in names else None
 
     def create_list(self, name: str) -> str:
-        reply = self._call("POST", f"{self._home}/segments", {"name": name, "static_segment": []})
-        return str(reply.expect("Mailchimp")["id"])
+        return str(self._ask("POST", "/segments", {"name": name, "static_segment": []}).expect("Mailchimp")["id"])
 
     def send(self, batch: Batch) -> Receipt:
-        keys = dict(zip(batch.column("email").to_pylist(), batch.keys.to_pylist(), strict=True))
         if batch.op is Op.REMOVE:
-            return self._receipt(keys, batch, self._tag(batch, "remove", list(keys), _REMOVED))
+            return self._tag(batch, "members_to_remove")
         body = {"members": [self._contact(row.values) for row in batch.rows()], "update_existing": True}
-        skip = str(self.settings.skip_merge_validation).lower()
-        refused = self._told(batch, self._home, body, skip_merge_validation=skip)
-        emails = [] if isinstance(refused, Receipt) else [email for email in keys if email not in refused]
-        if isinstance(refused, Receipt) or not emails:
-            return self._receipt(keys, batch, refused)
-        # From here on merge fields are set: whatever goes wrong, it is not as if nothing had happened.
-        try:
-            untagged = self._tag(batch, "add", emails, _ADDED)
+        told = self._told(batch, self._ask("POST", "", body, skip_merge_validation=self.settings.skip_merge_validation))
+        if told.count(Outcome.ACCEPTED) == 0:
+            return told
+        try:  # from here on merge fields are set: whatever fails, it is not as if nothing had happened
+            tagged = self._tag(batch, "members_to_add", told.exceptions)
         except (TryAgainError, CredentialsError) as error:
             raise OutcomeUnknownError(str(error), retry_after=getattr(error, "retry_after", None)) from None
-        found = untagged if isinstance(untagged, Receipt) else {**refused, **untagged}
-        return replace(self._receipt(keys, batch, found), doubtful=bool(untagged))
-
-    def _tag(self, batch: Batch, verb: str, emails: list[str], done: re.Pattern[str]) -> dict[str, str] | Receipt:
-        told = self._told(batch, f"{self._home}/segments/{self.list_id}", {f"members_to_{verb}": emails})
-        return told if isinstance(told, Receipt) else {k: why for k, why in told.items() if not done.search(why)}
-
-    def _receipt(self, keys: Mapping[str, str], batch: Batch, found: dict[str, str] | Receipt) -> Receipt:
-        if isinstance(found, Receipt):
-            return found
-        refused = (Rejection(keys[email], why, not _PASSING.search(why)) for email, why in found.items())
-        return batch.accept_except(refused)
-
-    def _told(self, batch: Batch, path: str, body: Any, **params: str) -> dict[str, str] | Receipt:
-        """What is said of contacts, by e-mail address; a receipt where it is said of the batch, or not of whom."""
-        reply = self._call("POST", path, body, **params)
-        if not reply.ok:
-            title = reply.body.get("title") if isinstance(reply.body, dict) else None
-            return self.refused(batch, f"{title or 'refused'} (HTTP {reply.status})")
-        answer, found = reply.expect("Mailchimp"), dict[str, str]()
-        for error in answer["errors"]:
-            parts = (error.get("error_code"), error.get("field"), error.get("field_message") or error.get("error"))
-            emails = error.get("email_addresses") or [error.get("email_address")]
-            found |= {str(email).lower(): ": ".join(part for part in parts if part) for email in emails}
-        if answer["error_count"] > len(answer["errors"]) or found.keys() - set(batch.column("email").to_pylist()):
-            return batch.reject_some("refused without naming which")
-        return found
+        both = {**told.exceptions, **tagged.exceptions} if tagged.rest is Outcome.ACCEPTED else {}
+        return replace(tagged, exceptions=both, doubtful=tagged != batch.accept_all())
 
     def _contact(self, values: Mapping[str, Any]) -> dict[str, Any]:
         fields = {tag: "" if value is None else value for tag, value in values.items() if tag != "email"}
         known = {"email_address": values["email"], "status_if_new": self.settings.status_if_new}
         return {**known, "merge_fields": fields} if fields else known
 
-    def _spec(self, field: Mapping[str, Any]) -> FieldSpec:
-        choices = (field.get("options") or {}).get("choices")
-        nullable = not field["required"] or self.settings.skip_merge_validation
-        return replace(_TYPES[field["type"]], nullable=nullable, choices=frozenset(choices) if choices else None)
+    def _tag(self, batch: Batch, verb: str, but: Container[str] = ()) -> Receipt:
+        rows = zip(batch.column("email").to_pylist(), batch.keys.to_pylist(), strict=True)
+        body = {verb: [email for email, key in rows if key not in but]}
+        return self._told(batch, self._ask("POST", f"/segments/{self.list_id}", body), _AS_IT_SHOULD_BE[verb])
 
-    @property
-    def _home(self) -> str:
-        return f"/lists/{quote(self.settings.audience_id, safe='')}"
+    def _told(self, batch: Batch, reply: Reply, fine: re.Pattern[str] | None = None) -> Receipt:
+        """What an answer says of a batch. `fine`: errors that are none."""
+        if not reply.ok:
+            return self.refused(batch, f"{(reply.body or {}).get('title') or 'refused'} (HTTP {reply.status})")
+        answer, reasons = reply.expect("Mailchimp"), dict[str, str]()
+        for error in answer["errors"]:
+            parts = (error.get("error_code"), error.get("field"), error.get("field_message") or error.get("error"))
+            emails = error.get("email_addresses") or [error.get("email_address")]
+            reasons |= {str(email).lower(): ": ".join(part for part in parts if part) for email in emails}
+        keys = dict(zip(batch.column("email").to_pylist(), batch.keys.to_pylist(), strict=True))
+        if answer["error_count"] > len(answer["errors"]) or reasons.keys() - keys.keys():
+            return batch.reject_some("refused without naming which")
+        real = {email: why for email, why in reasons.items() if fine is None or not fine.search(why)}
+        return batch.accept_except(Rejection(keys[e], why, not _PASSING.search(why)) for e, why in real.items())
 
-    def _all(self, what: str, **params: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        while True:
-            reply = self._call("GET", f"{self._home}/{what}", count=str(_PAGE), offset=str(len(found)), **params)
-            page = reply.expect("Mailchimp")
-            found += page[what.replace("-", "_")]
-            if len(found) >= page["total_items"] or not page[what.replace("-", "_")]:
-                return found
+    def _all(self, what: str, first: int = 0, **params: str) -> list[dict[str, Any]]:
+        page = self._ask("GET", f"/{what}", count=1000, offset=first, **params).expect("Mailchimp")
+        found: list[dict[str, Any]] = page[what.replace("-", "_")]
+        last = first + len(found)
+        return found + self._all(what, last, **params) if found and last < page["total_items"] else found
 
-    def _call(self, method: str, path: str, body: Any = None, **params: str) -> Reply:
-        reply = self.api.call(method, f"/3.0{path}", body, params=params, judged={_FORBIDDEN})
-        if reply.status == _NOT_FOUND and "/segments/" not in path:
+    def _ask(self, method: str, path: str, body: Any = None, **params: Any) -> Reply:
+        url = f"/3.0/lists/{self.settings.audience_id}{path}"
+        reply = self.api.call(method, url, body, params=params, judged={_FORBIDDEN})
+        if reply.status == _NOT_FOUND and not path.startswith("/segments/"):
             raise TargetMissingError(f"Mailchimp has no audience {self.settings.audience_id}: correct audience_id")
         if reply.status == _FORBIDDEN and not isinstance(reply.body, dict):
             raise TryAgainError("Mailchimp asked for patience (HTTP 403 without a reason)", limited=True)

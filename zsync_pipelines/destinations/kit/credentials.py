@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -38,6 +39,12 @@ class FixedHeader:
 def bearer(token: SecretStr) -> FixedHeader:
     """`Authorization: Bearer ...`."""
     return FixedHeader("authorization", f"Bearer {token.get_secret_value()}")
+
+
+def basic(user: str, password: SecretStr) -> FixedHeader:
+    """`Authorization: Basic ...` (RFC 7617)."""
+    pair = f"{user}:{password.get_secret_value()}".encode()
+    return FixedHeader("authorization", f"Basic {b64encode(pair).decode()}")
 
 
 Grant = Callable[[], Mapping[str, str]]
