@@ -7,8 +7,7 @@
 | `status_if_new` works in batches, and leaves who is there as they are | second-hand; documented for one contact |
 | null leaves a merge field, empty text clears it; 255 bytes of text; texts of errors | second-hand (GitHub issues) |
 
-`status` is never sent, so who unsubscribed or bounced stays so. Who is new gets `status_if_new`: by default
-`transactional`, a contact that gets no marketing. Removes take the tag away and leave the contact.
+`status` is never sent: who opted out stays so. Who is new gets `status_if_new`, by default `transactional`: no mail.
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ class MailchimpSettings(ListSettings):
 
 
 class MailchimpDestination(ListDestination[MailchimpSettings]):
-    """Puts contacts into the audience, sets their merge fields and tags them; takes the tag away."""
+    """Puts contacts into the audience, sets their merge fields and tags them; takes the tag away, and leaves the contact."""
 
     type: ClassVar[str] = "mailchimp"
     noun: ClassVar[str] = "tag"
