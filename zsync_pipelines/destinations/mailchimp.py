@@ -24,7 +24,7 @@ from zsync_pipelines.destinations.kit.calls import Credentials, Reply
 from zsync_pipelines.destinations.kit.connector import BaseUrl, Step
 from zsync_pipelines.destinations.kit.credentials import basic, bearer
 from zsync_pipelines.destinations.kit.lists import ListDestination, ListSettings
-from zsync_pipelines.destinations.kit.normalise import EMAIL, matching, normaliser
+from zsync_pipelines.destinations.kit.normalise import EMAIL
 from zsync_pipelines.domain.capabilities import Capabilities, FieldSpec, FieldType, Identity, TargetFields
 from zsync_pipelines.domain.delivery import Batch, Op, Outcome, Receipt, Rejection
 from zsync_pipelines.domain.destination import About, SyncShape
@@ -37,14 +37,10 @@ _AS_IT_SHOULD_BE = {
 }
 _PASSING = re.compile(r"(?i)\b(recently|for now|try again)\b")  # "signed up to a lot of lists very recently"
 _TEXT = FieldSpec(types=frozenset({FieldType.TEXT}), max_bytes=255)
-_DATE = FieldSpec(types=frozenset({FieldType.TEXT, FieldType.DATE}))
-_DAY = r"^(?:\d{4}-)?(0[1-9]|1[0-2])[-/](0[1-9]|[12]\d|3[01])$"
-_BIRTHDAY = normaliser("date, or MM/DD", lambda text: matching(text, _DAY).str.replace(_DAY, "$1/$2"))
 _TYPES = {
-    **dict.fromkeys(("text", "phone", "url", "imageurl", "zip", "radio", "dropdown"), _TEXT),
+    **dict.fromkeys(("text", "phone", "url", "imageurl", "zip", "radio", "dropdown", "birthday"), _TEXT),
     "number": FieldSpec(types=frozenset({FieldType.INTEGER, FieldType.FLOAT, FieldType.DECIMAL}), finite=True),
-    "date": _DATE,
-    "birthday": replace(_DATE, normalise=_BIRTHDAY),
+    "date": FieldSpec(types=frozenset({FieldType.TEXT, FieldType.DATE})),
 }
 """By type of merge field. `address` is missing: it is an object of several values, which no column holds."""
 _FIELDS = {"email": FieldSpec(normalise=EMAIL, identifier=True)}
@@ -77,7 +73,7 @@ class MailchimpSettings(ListSettings):
 
 
 class MailchimpDestination(ListDestination[MailchimpSettings]):
-    """Puts contacts into the audience, sets their merge fields and tags them; takes the tag away, and leaves the contact."""
+    """Puts contacts into the audience, sets their merge fields and tags them; takes the tag away, no more."""
 
     type: ClassVar[str] = "mailchimp"
     noun: ClassVar[str] = "tag"

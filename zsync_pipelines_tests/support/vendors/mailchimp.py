@@ -209,17 +209,11 @@ class Mailchimp(VendorServer):
 
 
 def _fits(found: dict[str, Any], value: Any) -> bool:
-    if value == "":
-        return True
-    match found["type"]:
-        case "number":
-            return isinstance(value, int | float) and not isinstance(value, bool)
-        case "address":
-            return isinstance(value, dict)
-        case "date":
-            return isinstance(value, str) and bool(re.fullmatch(r"\d{4}-\d\d-\d\d", value))
-        case "birthday":
-            return isinstance(value, str) and bool(re.fullmatch(r"\d\d/\d\d", value))
-        case "radio" | "dropdown":
-            return value in found["options"]["choices"]
-    return isinstance(value, str) and len(value.encode()) <= 255
+    if found["type"] == "number":
+        return value == "" or (isinstance(value, int | float) and not isinstance(value, bool))
+    if found["type"] == "address":
+        return isinstance(value, dict)
+    if found["type"] in ("radio", "dropdown"):
+        return value in ("", *found["options"]["choices"])
+    pattern = {"date": r"\d{4}-\d\d-\d\d", "birthday": r"\d\d/\d\d"}.get(found["type"], r"[\s\S]*")
+    return isinstance(value, str) and len(value.encode()) <= 255 and bool(re.fullmatch(f"|{pattern}", value))
