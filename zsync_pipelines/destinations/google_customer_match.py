@@ -30,24 +30,23 @@ from zsync_pipelines.destinations.kit.calls import Credentials, Reply
 from zsync_pipelines.destinations.kit.connector import BaseUrl, Step
 from zsync_pipelines.destinations.kit.google import GoogleCredentials, reason_of, violations
 from zsync_pipelines.destinations.kit.lists import ListDestination, ListSettings
-from zsync_pipelines.destinations.kit.normalise import GMAIL, lowered, matching, normaliser, phone
+from zsync_pipelines.destinations.kit.normalise import COUNTRY_CODE, GMAIL, lowered, normaliser, phone
 from zsync_pipelines.domain.capabilities import Capabilities, FieldSpec, Identity, RateLimit, RowResults
 from zsync_pipelines.domain.delivery import MAYBE_THERE, Batch, Op, Outcome, Receipt, RowResult
 from zsync_pipelines.domain.destination import About
-from zsync_pipelines.errors import DestinationError, TryAgainError
+from zsync_pipelines.errors import DestinationError
 
-_ROUNDS, _PATIENCE, _DOUBTFUL_REQUESTS, _SMALLEST = 10, 20.0, 20, 100
+_ROUNDS, _DOUBTFUL_REQUESTS, _SMALLEST = 10, 20, 100
 _RECORD = re.compile(r"audience_?members\[(\d+)\]", re.IGNORECASE)
 _UNNAMED = "sent with too many members at fault; it will be tried again"
 _EMPTY = hashlib.sha256(b"").hexdigest()
 _NAME = FieldSpec(normalise=normaliser("name", lowered), hashed=True)
-_REGION = normaliser("ISO 3166-1 alpha-2 country code", lambda t: matching(lowered(t).str.to_uppercase(), "^[A-Z]{2}$"))
 _FIELDS = {
     "email": FieldSpec(normalise=GMAIL, hashed=True, identifier=True),
     "phone": FieldSpec(normalise=phone(), hashed=True, identifier=True),
     "given_name": _NAME,
     "family_name": _NAME,
-    "region_code": FieldSpec(normalise=_REGION),
+    "region_code": FieldSpec(normalise=COUNTRY_CODE),
     "postal_code": FieldSpec(normalise=normaliser("postcode", lambda text: text.str.strip_chars())),
 }
 _IDENTIFIERS = {"email": "emailAddress", "phone": "phoneNumber"}
@@ -101,6 +100,7 @@ class GoogleCustomerMatchDestination(ListDestination[GoogleCustomerMatchSettings
         tested="a stand-in that Google's own client drives",
     )
     noun: ClassVar[str] = "user list"
+    patience: ClassVar[float | None] = 20  # a refusal does not say how long; the limit is one of a minute
 
     @classmethod
     def limits(cls, settings: GoogleCustomerMatchSettings) -> Capabilities:
@@ -249,11 +249,7 @@ class GoogleCustomerMatchDestination(ListDestination[GoogleCustomerMatchSettings
     def _call(self, method: str, path: str, body: Any = None, params: Mapping[str, Any] | None = None) -> Reply:
         login = self.settings.login_account_id
         headers = {"login-account": f"accountTypes/{self.settings.account_type}/accounts/{login}"} if login else {}
-        try:
-            return self.api.call(method, path, body, params=params, headers=headers)
-        except TryAgainError as error:  # Google does not say how long; the limit is one of a minute
-            wait = _PATIENCE if error.limited else None
-            raise TryAgainError(str(error), retry_after=error.retry_after or wait, limited=error.limited) from None
+        return self.api.call(method, path, body, params=params, headers=headers)
 
 
 def _member(values: Mapping[str, Any]) -> dict[str, Any]:

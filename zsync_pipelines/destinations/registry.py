@@ -22,6 +22,9 @@ BUILT_IN: dict[str, str] = {
     "file": "zsync_pipelines.destinations.file:FileDestination",
     "google_customer_match": "zsync_pipelines.destinations.google_customer_match:GoogleCustomerMatchDestination",
     "iterable": "zsync_pipelines.destinations.iterable:IterableDestination",
+    "linkedin_matched_audience": (
+        "zsync_pipelines.destinations.linkedin_matched_audience:LinkedInMatchedAudienceDestination"
+    ),
     "webhook": "zsync_pipelines.destinations.webhook:WebhookDestination",
 }
 
