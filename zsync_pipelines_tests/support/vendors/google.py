@@ -25,6 +25,15 @@ _ADDRESS = {"givenName", "familyName", "regionCode", "postalCode"}
 _ACCOUNTS = r"/v1/accountTypes/(\w+)/accounts/(\w+)/userLists"
 
 
+_ENUMS = {
+    "encoding": ["", "HEX", "BASE64"],
+    "accountType": ["", "GOOGLE_ADS"],
+    "adUserData": ["", "CONSENT_GRANTED", "CONSENT_DENIED"],
+    "adPersonalization": ["", "CONSENT_GRANTED", "CONSENT_DENIED"],
+    "customerMatchTermsOfServiceStatus": ["", "ACCEPTED", "REJECTED"],
+}
+
+
 @dataclass
 class Job:
     """One request that was taken. `polls`: how often it is still processing. `faulty`: reasons by row."""
@@ -116,7 +125,7 @@ class Google(TokenServer):
 
     @route("POST", "/v1/audienceMembers:(ingest|remove)", writes=True)
     def take(self, call: Call, op: str) -> Result:
-        body = call.body
+        body = _named(call.body)
         checks_only = body.get("validateOnly", False)
         self.writes -= bool(checks_only)  # it changes nothing
         wrong = self._wrong(op, body)
@@ -208,6 +217,16 @@ class Google(TokenServer):
                         held[value] = address
                     elif value:
                         held.pop(value, None)
+
+
+def _named(body: Any) -> Any:
+    """With the names of values that Google's client sends as numbers."""
+    if isinstance(body, list):
+        return [_named(each) for each in body]
+    if not isinstance(body, dict):
+        return body
+    known = {name: value for name, value in body.items() if name in _ENUMS and isinstance(value, int)}
+    return {**{name: _named(value) for name, value in body.items()}, **{n: _ENUMS[n][v] for n, v in known.items()}}
 
 
 def _member_faults(found: list[dict[str, Any]]) -> Iterator[str]:
