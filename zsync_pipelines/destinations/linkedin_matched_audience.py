@@ -15,16 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import httpx
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr
 
 from zsync_pipelines.destinations.kit.calls import Credentials, Reply
 from zsync_pipelines.destinations.kit.connector import BaseUrl, Step
-from zsync_pipelines.destinations.kit.credentials import OAuth, bearer, refresh_token
+from zsync_pipelines.destinations.kit.credentials import bearer
 from zsync_pipelines.destinations.kit.lists import ListDestination, ListSettings
 from zsync_pipelines.destinations.kit.normalise import COUNTRY_CODE, EMAIL, lowered, matching, normaliser
+from zsync_pipelines.destinations.kit.oauth_settings import RefreshTokenSettings
 from zsync_pipelines.domain.capabilities import Capabilities, FieldSpec, FieldType, Identity, RateLimit
 from zsync_pipelines.domain.delivery import Batch, Op, Receipt, Rejection
 from zsync_pipelines.domain.destination import About
@@ -53,26 +54,18 @@ _NAMES = {
 }
 
 
-class LinkedInSettings(ListSettings):
+class LinkedInSettings(ListSettings, RefreshTokenSettings):
     """`account_id`: of the ad account. `source_platform`: the name that LinkedIn gave the application. `api_version`:
     a month of LinkedIn's API (YYYYMM). Credentials are an OAuth client with a refresh token, or an `access_token`."""
+
+    instead: ClassVar[str] = "access_token"
 
     base_url: BaseUrl = "https://api.linkedin.com"
     token_url: BaseUrl = "https://www.linkedin.com/oauth/v2/accessToken"  # noqa: S105  # an address
     account_id: str = Field(min_length=1)
     source_platform: str = Field(min_length=1)
     api_version: str = Field(default="202610", pattern=r"^(\d{6}|\$\{.*\})$")
-    client_id: str | None = None
-    client_secret: SecretStr | None = None
-    refresh_token: SecretStr | None = None
     access_token: SecretStr | None = None
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        client = [self.client_id, self.client_secret, self.refresh_token]
-        if client.count(None) != (0 if self.access_token is None else len(client)):
-            raise ValueError("give client_id, client_secret and refresh_token, or access_token")
-        return self
 
 
 class LinkedInMatchedAudienceDestination(ListDestination[LinkedInSettings]):
@@ -107,12 +100,8 @@ class LinkedInMatchedAudienceDestination(ListDestination[LinkedInSettings]):
         return {**super().target(settings, sync_id), "account": settings.account_id}
 
     def credentials(self, client: httpx.Client) -> Credentials:
-        given, none = self.settings, SecretStr("")
-        if given.access_token is not None:
-            return bearer(given.access_token)
-        secrets = given.client_secret or none, given.refresh_token or none
-        grant, keep = refresh_token(given.client_id or "", *secrets)
-        return OAuth(client, given.token_url, grant, self.about.label, self.about.advice, keep)
+        given = self.settings.access_token
+        return self.settings.refreshed(client, self.about) if given is None else bearer(given)
 
     def steps(self) -> Iterator[Step]:
         yield "credentials", lambda: f"{sum(1 for _ in self._segments())} segments"

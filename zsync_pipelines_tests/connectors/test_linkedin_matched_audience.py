@@ -199,8 +199,8 @@ def test_a_limit_without_a_word_on_how_long_is_waited_for_at_leisure(stage):
 @pytest.mark.parametrize(
     ("settings", "what"),
     [
-        ({"access_token": "t"}, "or access_token"),
-        ({"refresh_token": None}, "or access_token"),
+        ({"access_token": "t"}, "give access_token, or"),
+        ({"refresh_token": None}, "give access_token, or"),
         ({"api_version": "2026-10"}, "api_version"),
         ({"source_platform": ""}, "source_platform"),
         ({"create": True}, "list_name"),

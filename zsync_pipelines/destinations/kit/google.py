@@ -5,42 +5,33 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import httpx
-from pydantic import BaseModel, SecretStr, model_validator
+from pydantic import SecretStr
 
 from zsync_pipelines.destinations.kit.calls import Reply
 from zsync_pipelines.destinations.kit.connector import BaseUrl
-from zsync_pipelines.destinations.kit.credentials import Grant, OAuth, jwt_bearer, refresh_token
+from zsync_pipelines.destinations.kit.credentials import Grant, OAuth, jwt_bearer
+from zsync_pipelines.destinations.kit.oauth_settings import RefreshTokenSettings
 from zsync_pipelines.domain.destination import About
 from zsync_pipelines.errors import CredentialsError
 
 
-class GoogleCredentials(BaseModel):
+class GoogleCredentials(RefreshTokenSettings):
     """Settings: `service_account`, its key file's JSON, or an OAuth client with a user's refresh token."""
+
+    instead: ClassVar[str] = "service_account"
 
     token_url: BaseUrl = "https://oauth2.googleapis.com/token"  # noqa: S105  # an address
     service_account: SecretStr | None = None
-    client_id: str | None = None
-    client_secret: SecretStr | None = None
-    refresh_token: SecretStr | None = None
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        client = [self.client_id, self.client_secret, self.refresh_token]
-        if client.count(None) != (0 if self.service_account is None else len(client)):
-            raise ValueError("give service_account, or client_id, client_secret and refresh_token")
-        return self
 
     def oauth(self, client: httpx.Client, about: About, scope: str) -> OAuth:
         """The credentials of requests with this scope."""
-        if self.service_account is not None:
-            grant = _service_account(self.service_account, self.token_url, scope)
-            return OAuth(client, self.token_url, grant, about.label, about.advice)
-        none = SecretStr("")
-        grant, keep = refresh_token(self.client_id or "", self.client_secret or none, self.refresh_token or none)
-        return OAuth(client, self.token_url, grant, about.label, about.advice, keep)
+        if self.service_account is None:
+            return self.refreshed(client, about)
+        grant = _service_account(self.service_account, self.token_url, scope)
+        return OAuth(client, self.token_url, grant, about.label, about.advice)
 
 
 def _service_account(key: SecretStr, token_url: str, scope: str) -> Grant:
