@@ -20,7 +20,11 @@ GROUP = "zsync.destinations"
 BUILT_IN: dict[str, str] = {
     "sql": "zsync_pipelines.destinations.sql:SqlDestination",
     "file": "zsync_pipelines.destinations.file:FileDestination",
+    "google_customer_match": "zsync_pipelines.destinations.google_customer_match:GoogleCustomerMatchDestination",
     "iterable": "zsync_pipelines.destinations.iterable:IterableDestination",
+    "linkedin_matched_audience": (
+        "zsync_pipelines.destinations.linkedin_matched_audience:LinkedInMatchedAudienceDestination"
+    ),
     "webhook": "zsync_pipelines.destinations.webhook:WebhookDestination",
 }
 

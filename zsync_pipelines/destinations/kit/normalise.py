@@ -60,6 +60,9 @@ GMAIL = normaliser("e-mail address", _gmail)
 COUNTRY = normaliser("ISO 3166-1 alpha-2 country code", lambda text: matching(lowered(text), _COUNTRY))
 """Two letters in lower case."""
 
+COUNTRY_CODE = normaliser(COUNTRY.what, lambda text: matching(lowered(text), _COUNTRY).str.to_uppercase())
+"""Two letters in upper case."""
+
 
 @cache
 def phone(country: str | None = None, *, plus: bool = True) -> Normaliser:
