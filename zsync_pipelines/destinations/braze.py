@@ -114,7 +114,7 @@ class BrazeDestination(ApiDestination[BrazeSettings]):
         docs="https://www.braze.com/docs/api/basics",
         members="value in an array attribute",
         fields="the workspace's custom attributes",
-        tested="a stand-in, which a client of others (edx-braze-client) drives too",
+        tested="a stand-in, which the third-party client braze-client drives too",
     )
 
     @classmethod
