@@ -21,6 +21,7 @@ BUILT_IN: dict[str, str] = {
     "braze": "zsync_pipelines.destinations.braze:BrazeDestination",
     "file": "zsync_pipelines.destinations.file:FileDestination",
     "iterable": "zsync_pipelines.destinations.iterable:IterableDestination",
+    "kafka": "zsync_pipelines.destinations.kafka:KafkaDestination",
     "sql": "zsync_pipelines.destinations.sql:SqlDestination",
     "webhook": "zsync_pipelines.destinations.webhook:WebhookDestination",
 }
