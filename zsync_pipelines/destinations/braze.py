@@ -162,13 +162,18 @@ class BrazeDestination(ApiDestination[BrazeSettings]):
         answer = reply.body if isinstance(reply.body, dict) else {}
         if reply.ok and answer.get("message") not in ("success", "queued"):
             raise OutcomeUnknownError(f"Braze's answer is not as documented (HTTP {reply.status})")
-        errors, keys = answer.get("errors") or [], batch.keys.to_pylist()
-        ours = [one for one in errors if isinstance(one, dict) and one.get("input_array") == "attributes"]
-        reasons = {one.get("index"): str(one.get("type") or "refused") for one in ours}
-        named = {key: reasons[index] for index, key in enumerate(keys) if index in reasons}
+        keys = batch.keys.to_pylist()
+        named: dict[str, str] = {}
+        unnamed = False
+        for error in answer.get("errors") or []:
+            known = isinstance(error, dict) and error.get("input_array") == "attributes"
+            if known and error.get("index") in range(len(keys)):
+                named.setdefault(keys[error["index"]], str(error.get("type") or "refused"))
+            else:
+                unnamed = True
         if not reply.ok and len(named) < len(keys):
             return batch.reject_all(f"{answer.get('message') or 'refused'} (HTTP {reply.status})")
-        if len(named) < len(errors):
+        if unnamed:
             return batch.reject_some("refused without naming which")
         return batch.accept_except(Rejection(key, reason) for key, reason in named.items())
 
@@ -213,5 +218,6 @@ class BrazeDestination(ApiDestination[BrazeSettings]):
                 kind = str(one.get("data_type") or "").lower().partition(" (")[0]
                 found[one["name"]] = (kind, one.get("status") != "Blocklisted")
             following = _NEXT.search(reply.headers.get("link", ""))
-            cursor = {"cursor": httpx.URL(following[1]).params["cursor"]} if following else None
+            onward = {"cursor": httpx.URL(following[1]).params["cursor"]} if following else None
+            cursor = onward if onward != cursor else None
         return found

@@ -96,7 +96,7 @@ class KafkaDestination(Destination[KafkaSettings]):
             reason = failed[0].str()
             return batch.reject_some(reason) if len(batch) > 1 else batch.reject_all(reason)
         self._client.give_up()
-        if codes & _FORBIDDEN:
+        if codes <= _FORBIDDEN and len(failed) + len(refused) == len(batch):  # else some of it may be there
             raise CredentialsError(f"Kafka forbids to write to '{self.settings.topic}': give the user that permission")
         raise OutcomeUnknownError(f"{len(failed)} of {len(batch)} records were not confirmed ({min(codes - _REFUSED)})")
 

@@ -72,6 +72,17 @@ def test_errors_without_an_index_are_found_by_sending_in_pieces(stage):
     stage.check([somebody for somebody in PEOPLE if somebody is not PEOPLE[3]])
 
 
+def test_two_errors_of_one_object_are_one_refusal(stage):
+    bad = PEOPLE[3].email
+    stage.server.refuse = lambda identity: "bad" if identity == bad else None
+    real = stage.server._all
+    stage.server._all = lambda objects: [error for found in real(objects) for error in (found, {**found, "type": "2"})]
+    stage.people(PEOPLE)
+    run = stage.run()
+    assert reasons(stage, run) == {"3": "bad"}
+    assert stage.server.writes == 1
+
+
 def test_what_is_queued_during_maintenance_is_taken(stage):
     stage.server.queued = True
     stage.people(PEOPLE)

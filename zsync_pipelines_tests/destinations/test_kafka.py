@@ -125,7 +125,13 @@ def test_a_topic_that_may_not_be_written_to_stops_the_run(topic):
     topic.cluster.fail_next(PRODUCE, [KafkaError.TOPIC_AUTHORIZATION_FAILED] * 3)
     with pytest.raises(CredentialsError, match="permission"):
         destination.send(topic.batch(Op.ADD, ABC))
+    topic.cluster.heal()
+    topic.cluster.fail_next(PRODUCE, [KafkaError.TOPIC_AUTHORIZATION_FAILED])
+    rows = {str(number): {"email": "x"} for number in range(50)}
+    with pytest.raises(OutcomeUnknownError):  # two partitions took theirs
+        destination.send(topic.batch(Op.ADD, rows))
     destination.close()
+    assert 0 < len(topic.held()) < 50
 
 
 def test_what_went_unconfirmed_does_not_arrive_after_what_came_later(topic):
