@@ -18,13 +18,12 @@ GROUP = "zsync.destinations"
 
 # Named, not imported: a connector brings its drivers with it, and most runs need one.
 BUILT_IN: dict[str, str] = {
-    "sql": "zsync_pipelines.destinations.sql:SqlDestination",
+    "braze": "zsync_pipelines.destinations.braze:BrazeDestination",
     "file": "zsync_pipelines.destinations.file:FileDestination",
     "google_customer_match": "zsync_pipelines.destinations.google_customer_match:GoogleCustomerMatchDestination",
     "iterable": "zsync_pipelines.destinations.iterable:IterableDestination",
-    "linkedin_matched_audience": (
-        "zsync_pipelines.destinations.linkedin_matched_audience:LinkedInMatchedAudienceDestination"
-    ),
+    "kafka": "zsync_pipelines.destinations.kafka:KafkaDestination",
+    "sql": "zsync_pipelines.destinations.sql:SqlDestination",
     "webhook": "zsync_pipelines.destinations.webhook:WebhookDestination",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from zsync_pipelines_tests.support import azurite, readers
+from zsync_pipelines_tests.support.kafka_cluster import KafkaCluster
 from zsync_pipelines_tests.support.memory import STORES
 from zsync_pipelines_tests.support.object_server import ObjectServer
 from zsync_pipelines_tests.support.receiver import Receiver
@@ -24,7 +26,7 @@ _numbers = itertools.count()
 @dataclass(frozen=True)
 class Place:
     """Where a test may put things: its own folder, and, on demand, a database of PostgreSQL or MySQL (its URL), a
-    receiver of webhooks, an object store and an SFTP server."""
+    receiver of webhooks, an object store, an SFTP server and a Kafka cluster."""
 
     folder: Path
     postgres: Callable[[], str]
@@ -32,6 +34,7 @@ class Place:
     receiver: Callable[[], Receiver]
     objects: Callable[[], ObjectServer]
     sftp: Callable[[], SftpServer]
+    kafka: Callable[[], KafkaCluster]
 
 
 @dataclass(frozen=True)
@@ -157,11 +160,30 @@ def _webhook() -> Case:
     return Case("webhook", "webhook", make, {"url": f"http://127.0.0.1:1/hook?token={SECRET}"})
 
 
+def _kafka() -> Case:
+    def make(place: Place) -> Made:
+        cluster = place.kafka()
+        topic = cluster.new_topic()
+
+        def read(payload: pa.Schema) -> readers.Held:
+            rows = {key: json.loads(value) for key, value in cluster.compacted(topic).items()}
+            return {
+                key: {f.name: readers.parse(row[f.name], f.type) for f in payload if f.name in row}
+                for key, row in rows.items()
+            }
+
+        return {"bootstrap_servers": cluster.servers, "topic": topic}, read
+
+    unusable = {"bootstrap_servers": "127.0.0.1:1", "topic": "t", "username": "someone", "password": SECRET}
+    return Case("kafka", "kafka", make, {**unusable, "timeout_seconds": 0.2})
+
+
 _SQL = ("sqlite", "duckdb", "postgresql", "mysql")
 _FORMATS = ("csv", "jsonl", "parquet")
 _LAYOUTS = ("deltas", "snapshot")
 CASES = [
     _webhook(),
+    _kafka(),
     *(_sql(backend, on_remove) for backend in _SQL for on_remove in ("delete", "flag")),
     *(_file(kind, layout) for kind in _FORMATS for layout in _LAYOUTS),
     # What a file holds does not depend on where it lies, so not every format is put everywhere.

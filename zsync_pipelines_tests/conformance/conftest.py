@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from zsync_pipelines.destinations.kafka_client import KafkaClient
 from zsync_pipelines_tests.conformance.cases import CASES, Case, Place
+from zsync_pipelines_tests.support.kafka_cluster import KafkaCluster, kafka_cluster
 from zsync_pipelines_tests.support.memory import MemoryStore, memory_stores
 from zsync_pipelines_tests.support.receiver import Receiver, receiver
 
@@ -37,6 +39,20 @@ def hook() -> Iterator[Receiver]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def _cluster() -> Iterator[KafkaCluster]:
+    with kafka_cluster() as found:
+        yield found
+
+
+@pytest.fixture
+def kafka(_cluster: KafkaCluster, monkeypatch: pytest.MonkeyPatch) -> KafkaCluster:
+    """Each idempotent producer waits half a second for its number, so these are none; Kafka's own tests have them."""
+    real = KafkaClient.config
+    monkeypatch.setattr(KafkaClient, "config", lambda self: real(self) | {"enable.idempotence": False})
+    return _cluster
+
+
 @pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path) -> Place:
     def postgres() -> str:
@@ -47,5 +63,11 @@ def place(request: pytest.FixtureRequest, tmp_path) -> Place:
         return lambda: request.getfixturevalue(name)
 
     return Place(
-        tmp_path, postgres, fixture("mysql_database"), fixture("hook"), fixture("objects"), fixture("sftp_shared")
+        tmp_path,
+        postgres,
+        fixture("mysql_database"),
+        fixture("hook"),
+        fixture("objects"),
+        fixture("sftp_shared"),
+        fixture("kafka"),
     )

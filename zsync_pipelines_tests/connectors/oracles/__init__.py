@@ -1,1 +1,1 @@
-"""Vendors' own SDKs against the connectors and their stand-ins, in virtual environments of their own."""
+"""Vendors' own packages: they make the digests that ours must equal, and drive the stand-ins (`make oracles`)."""
