@@ -23,6 +23,9 @@ BUILT_IN: dict[str, str] = {
     "google_customer_match": "zsync_pipelines.destinations.google_customer_match:GoogleCustomerMatchDestination",
     "iterable": "zsync_pipelines.destinations.iterable:IterableDestination",
     "kafka": "zsync_pipelines.destinations.kafka:KafkaDestination",
+    "linkedin_matched_audience": (
+        "zsync_pipelines.destinations.linkedin_matched_audience:LinkedInMatchedAudienceDestination"
+    ),
     "sql": "zsync_pipelines.destinations.sql:SqlDestination",
     "webhook": "zsync_pipelines.destinations.webhook:WebhookDestination",
 }
