@@ -144,7 +144,10 @@ class GoogleCustomerMatchDestination(ListDestination[GoogleCustomerMatchSettings
             "membershipDuration": f"{self.settings.membership_days * 86_400}s",
             "ingestedUserListInfo": {"uploadKeyTypes": ["CONTACT_ID"], **source},
         }
-        return str(self._call("POST", f"{self._account}/userLists", made).expect(self.about.label)["id"])
+        reply = self._call("POST", f"{self._account}/userLists", made)
+        if not reply.ok:
+            raise DestinationError(f"Google made no user list '{name}': {reason_of(reply)}")
+        return str(reply.expect(self.about.label)["id"])
 
     def send(self, batch: Batch) -> Receipt:
         members = [_member(row.values) for row in batch.rows()]
@@ -225,9 +228,7 @@ class GoogleCustomerMatchDestination(ListDestination[GoogleCustomerMatchSettings
             return "will be known once the user list is made"
         reply = self._ingest(Op.ADD, [_member({"email": "0" * 64})], validateOnly=True)
         if not reply.ok:
-            raise DestinationError(
-                f"Google would take no members, perhaps for want of a permission: {reason_of(reply)}"
-            )
+            raise DestinationError(f"Google would take no members: {reason_of(reply)}")
         return "members may be added"
 
     @property

@@ -27,7 +27,7 @@ from zsync_pipelines.destinations.kit.lists import ListDestination, ListSettings
 from zsync_pipelines.destinations.kit.normalise import COUNTRY_CODE, EMAIL, lowered, matching, normaliser
 from zsync_pipelines.destinations.kit.oauth_settings import RefreshTokenSettings
 from zsync_pipelines.domain.capabilities import Capabilities, FieldSpec, FieldType, Identity, RateLimit
-from zsync_pipelines.domain.delivery import Batch, Op, Receipt, Rejection
+from zsync_pipelines.domain.delivery import Batch, Op, Outcome, Receipt, RowResult
 from zsync_pipelines.domain.destination import About
 from zsync_pipelines.errors import DestinationError, OutcomeUnknownError, TargetMissingError, TryAgainError
 
@@ -137,7 +137,9 @@ class LinkedInMatchedAudienceDestination(ListDestination[LinkedInSettings]):
             "destinations": [{"destination": "LINKEDIN"}],
         }
         reply = self._call("POST", "/rest/dmpSegments", made)
-        if not reply.ok or not reply.headers.get("x-restli-id"):
+        if not reply.ok:
+            raise DestinationError(f"LinkedIn made no segment '{name}': {_reason(reply)}")
+        if not reply.headers.get("x-restli-id"):
             raise OutcomeUnknownError(f"LinkedIn's answer to a new segment is not as documented (HTTP {reply.status})")
         self._is_new = True
         return str(reply.headers["x-restli-id"])
@@ -150,12 +152,14 @@ class LinkedInMatchedAudienceDestination(ListDestination[LinkedInSettings]):
         rows = [_element(row.values, batch.op) for row in batch.rows()]
         reply = self._call("POST", path, {"elements": rows}, headers={"x-restli-method": "BATCH_CREATE"})
         if not reply.ok:
-            return self.refused(batch, f"{(reply.body or {}).get('code') or 'refused'} (HTTP {reply.status})")
+            return self.refused(batch, _reason(reply))
         answers = reply.expect(self.about.label).get("elements") or []
-        if len(answers) != len(rows):
-            raise OutcomeUnknownError(f"LinkedIn answered {len(answers)} of {len(rows)} users")
+        told = [answer.get("status") for answer in answers]
+        if len(answers) != len(rows) or None in told:
+            raise OutcomeUnknownError(f"LinkedIn answered {len(told) - told.count(None)} of {len(rows)} users")
         judged = zip(batch.keys.to_pylist(), answers, strict=True)
-        return batch.accept_except(_rejection(key, answer) for key, answer in judged if answer["status"] >= _FAILED)
+        failed = {key: _result(answer) for key, answer in judged if answer["status"] >= _FAILED}
+        return replace(batch.accept_all(), exceptions=failed)
 
     @property
     def _account(self) -> str:
@@ -165,14 +169,12 @@ class LinkedInMatchedAudienceDestination(ListDestination[LinkedInSettings]):
         asked = {"q": "account", "account": self._account, "sourcePlatform": self.settings.source_platform}
         start = 0
         while True:
-            page = {"start": start, "count": _PAGE}
-            found = self._call("GET", "/rest/dmpSegments", params={**asked, **page}).expect(self.about.label)[
-                "elements"
-            ]
+            reply = self._call("GET", "/rest/dmpSegments", params={**asked, "start": start, "count": _PAGE})
+            found = reply.expect(self.about.label).get("elements") or []
             yield from found
-            start += len(found)
-            if len(found) < _PAGE:
+            if not found:  # a page may be shorter than what was asked for
                 return
+            start += len(found)
 
     def _call(self, method: str, path: str, body: Any = None, **more: Any) -> Reply:
         version = {"linkedin-version": self.settings.api_version, "x-restli-protocol-version": "2.0.0"}
@@ -191,11 +193,17 @@ def _element(values: Mapping[str, Any], op: Op) -> dict[str, Any]:
     return {"action": "REMOVE" if op is Op.REMOVE else "ADD", "userIds": ids, **known}
 
 
-def _rejection(key: str, answer: Mapping[str, Any]) -> Rejection:
-    told = answer.get("error") or answer
-    status = answer["status"]
-    permanent = status != _TOO_MANY and status < _SERVER
-    return Rejection(key, f"{told.get('message') or told.get('code') or 'refused'} ({status})", permanent)
+def _reason(reply: Reply) -> str:
+    code = reply.body.get("code") if isinstance(reply.body, dict) else None
+    return f"{code or 'refused'} (HTTP {reply.status})"
+
+
+def _result(answer: Mapping[str, Any]) -> RowResult:
+    """What a status beyond 400 means for its user: refused, or that nobody knows."""
+    told, status = answer.get("error") or answer, answer["status"]
+    outcome = Outcome.REJECTED if status < _SERVER else Outcome.UNCONFIRMED
+    why = f"{told.get('message') or told.get('code') or 'refused'} ({status})"
+    return RowResult(outcome, why, permanent=status != _TOO_MANY)
 
 
 def _state(segment: Mapping[str, Any]) -> str:

@@ -281,6 +281,15 @@ def test_lists_are_found_page_by_page_and_only_those_that_take_contacts(stage):
     assert stage.server.held[wanted["id"]].keys() == set(DIGESTS)
 
 
+def test_a_list_that_is_not_made_says_why(stage):
+    stage.server.add_list("Spring", ingestedUserListInfo={"uploadKeyTypes": ["MOBILE_ID"]})
+    stage.use(CASES[0].named(stage.server, "Spring"))
+    stage.people(PEOPLE)
+    run = stage.run()
+    assert run.status is RunStatus.ERROR
+    assert "DISPLAY_NAME_ALREADY_USED" in run.error
+
+
 def last_step(stage):
     stage.world.apply_changes()
     return [step for _, _, step in check_destinations(stage.world.open())][-1]

@@ -38,11 +38,11 @@ def test_each_user_has_a_status_and_a_reason_without_values(stage):
     stage.server.busy = {DIGESTS[3]}
     stage.people(PEOPLE)
     run = stage.run()
-    assert (run.counts.added, run.counts.failed) == (3, 2)
-    assert reasons(stage, run) == {"1": "*** is not wanted (422)", "3": "try later (500)"}
+    assert (run.counts.added, run.counts.failed, run.counts.unconfirmed) == (3, 1, 1)
+    assert reasons(stage, run) == {"1": "*** is not wanted (422)"}
     assert len(elements(stage)) == 1
     stage.server.busy = set()
-    run = stage.run()  # what may pass later is tried again
+    assert stage.run().counts.added == 1  # a status of 500 says nothing: sent again
     assert DIGESTS[3] in stage.held()
 
 
@@ -115,6 +115,14 @@ def test_segments_are_found_page_by_page_and_only_those_that_take_users(stage):
     stage.people(PEOPLE)
     assert stage.run().status is RunStatus.SUCCESS
     assert stage.server.held[wanted].keys() == set(DIGESTS)
+
+
+def test_a_segment_that_is_not_made_says_why(stage):
+    stage.use(CASES[0].named(stage.server, "Spring") | {"source_platform": "ANOTHER"})
+    stage.people(PEOPLE)
+    run = stage.run()
+    assert run.status is RunStatus.ERROR
+    assert "made no segment 'Spring': INVALID (HTTP 422)" in run.error
 
 
 def test_an_expired_segment_stops_the_run(stage):

@@ -94,7 +94,7 @@ class LinkedIn(TokenServer):
         if (call.params.get("q"), call.params.get("account")) != ("account", _URN):
             return 400, {"status": 400, "code": "ILLEGAL_ARGUMENT", "message": "finder"}
         found = [each for each in self.segments.values() if each["sourcePlatform"] == call.params["sourcePlatform"]]
-        start, count = int(call.params.get("start", 0)), int(call.params.get("count", 10))
+        start, count = int(call.params.get("start", 0)), min(int(call.params.get("count", 10)), 40)
         paging = {"start": start, "count": count, "total": len(found), "links": []}
         return 200, {"elements": found[start : start + count], "paging": paging}
 
