@@ -16,6 +16,7 @@ from zsync_pipelines.service.destination_fields import fields_of
 from zsync_pipelines_tests.connectors.case import person
 from zsync_pipelines_tests.connectors.cases.braze import CASES
 from zsync_pipelines_tests.connectors.stage import stage_of
+from zsync_pipelines_tests.support.receiver import DROP_AFTER, OK
 from zsync_pipelines_tests.support.vendors.braze import attribute
 from zsync_pipelines_tests.support.world import changes
 
@@ -81,6 +82,18 @@ def test_two_errors_of_one_object_are_one_refusal(stage):
     run = stage.run()
     assert reasons(stage, run) == {"3": "bad"}
     assert stage.server.writes == 1
+
+
+def test_who_may_be_there_is_taken_out_though_the_run_ended_before_their_piece_was_sent(stage):
+    """All four are put in without an answer; then the batch is refused, its first half is taken, and the key expires
+    before the second half."""
+    stage.people(PEOPLE[:4])
+    stage.server.script.extend([DROP_AFTER, 422, OK, 401])
+    run = stage.run()
+    assert (run.status, run.counts.added, run.counts.unconfirmed) == (RunStatus.ERROR, 2, 2)
+    stage.people([])
+    assert stage.run().status is RunStatus.SUCCESS
+    stage.check([])
 
 
 def test_what_is_queued_during_maintenance_is_taken(stage):
