@@ -18,9 +18,10 @@ GROUP = "zsync.destinations"
 
 # Named, not imported: a connector brings its drivers with it, and most runs need one.
 BUILT_IN: dict[str, str] = {
-    "sql": "zsync_pipelines.destinations.sql:SqlDestination",
     "file": "zsync_pipelines.destinations.file:FileDestination",
+    "hubspot": "zsync_pipelines.destinations.hubspot:HubSpotDestination",
     "iterable": "zsync_pipelines.destinations.iterable:IterableDestination",
+    "sql": "zsync_pipelines.destinations.sql:SqlDestination",
     "webhook": "zsync_pipelines.destinations.webhook:WebhookDestination",
 }
 
