@@ -43,6 +43,7 @@ _DELETED = "the contact was deleted meanwhile"
 _UNTOLD = "HubSpot's answer does not say what became of this contact"
 _OPT_OUT = "hs_email_optout"
 _SCOPES = {"crm.objects.contacts.read", "crm.objects.contacts.write", "crm.lists.read", "crm.lists.write"}
+_GRANTS = ({"access_token"}, {"client_id", "client_secret", "refresh_token"})
 _EMAIL = FieldSpec(types=frozenset({FieldType.TEXT}), normalise=EMAIL)
 _TEXT = FieldSpec(finite=True, max_length=65_536)
 _SPECS = {
@@ -71,8 +72,8 @@ class HubSpotSettings(ListSettings):
 
     @model_validator(mode="after")
     def _one_grant(self) -> Self:
-        parts = [self.client_id is None, self.client_secret is None, self.refresh_token is None]
-        if any(parts) if self.access_token is None else not all(parts):
+        given = {name for name in set().union(*_GRANTS) if getattr(self, name) is not None}
+        if given not in _GRANTS:
             raise ValueError("give access_token, or client_id, client_secret and refresh_token")
         return self
 

@@ -21,6 +21,7 @@ BUILT_IN: dict[str, str] = {
     "file": "zsync_pipelines.destinations.file:FileDestination",
     "hubspot": "zsync_pipelines.destinations.hubspot:HubSpotDestination",
     "iterable": "zsync_pipelines.destinations.iterable:IterableDestination",
+    "salesforce": "zsync_pipelines.destinations.salesforce:SalesforceDestination",
     "sql": "zsync_pipelines.destinations.sql:SqlDestination",
     "webhook": "zsync_pipelines.destinations.webhook:WebhookDestination",
 }

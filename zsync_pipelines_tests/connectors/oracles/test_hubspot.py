@@ -72,7 +72,7 @@ def test_the_sdk_reads_lists_and_properties(stage, sdk):
     request = ListCreateRequest(name="Spring", object_type_id="0-1", processing_type="MANUAL")
     made = lists.create(request).list.list_id
     assert lists.get_by_id(made).list.name == "Spring"
-    assert lists.get_by_name("0-1", "Spring").list.list_id == made
+    assert lists.get_by_name(list_name="Spring", object_type_id="0-1").list.list_id == made
     properties = pointed(client.crm.properties.core_api).get_all("contacts").results
     assert {found.name for found in properties if found.has_unique_value} == {"customer_no"}
 

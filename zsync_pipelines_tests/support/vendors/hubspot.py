@@ -156,7 +156,7 @@ class HubSpot(VendorServer):
             return 404, _error("OBJECT_NOT_FOUND", "List does not exist")
         return 200, {"list": self.lists[number]}
 
-    @route("POST", "/crm/v3/lists", writes=True)
+    @route("POST", "/crm/v3/lists/?", writes=True)
     def create_list(self, call: Call) -> Result:
         body = call.body
         if any(found["name"] == body["name"] for found in self.lists.values()):
