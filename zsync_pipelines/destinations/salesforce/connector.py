@@ -13,29 +13,20 @@ nobody knows of. Who opted out stays so: those fields are not offered.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-import httpx
-from pydantic import Field, SecretStr, model_validator
-
-from zsync_pipelines.destinations.kit.calls import Credentials, Reply, text
-from zsync_pipelines.destinations.kit.connector import ApiDestination, ApiSettings, BaseUrl, Step
-from zsync_pipelines.destinations.kit.credentials import OAuth, client_credentials, jwt_bearer, refresh_token
+from zsync_pipelines.destinations.kit.calls import text
+from zsync_pipelines.destinations.kit.connector import Step
 from zsync_pipelines.destinations.kit.normalise import EMAIL
+from zsync_pipelines.destinations.salesforce.api import Columns, SalesforceApi, SalesforceSettings, as_csv, code_of
 from zsync_pipelines.domain.capabilities import Capabilities, FieldSpec, FieldType, Identity
 from zsync_pipelines.domain.delivery import Batch, Op, Receipt, Rejection
-from zsync_pipelines.domain.destination import About
 from zsync_pipelines.errors import CredentialsError, OutcomeUnknownError, TargetMissingError, TryAgainError
 
-_ADVICE = "check the connected app (scope `api`, policy on refresh tokens) and that its user may use the API"
-_FORBIDDEN, _NOT_FOUND = 403, 404
-_LIMIT_SECONDS = 60.0
+_NOT_FOUND = 404
 _NULL = "#N/A"
 _ASKED_AT_ONCE = 100
 """Values in one query, whose address may have 16,384 bytes."""
@@ -43,12 +34,10 @@ _MAYBE_LATER = {"UNABLE_TO_LOCK_ROW", "REQUEST_LIMIT_EXCEEDED", "SERVER_UNAVAILA
 _GONE = {"ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY"}
 """Errors for which a removal has nothing left to remove."""
 _OPT_OUTS = {"HasOptedOutOfEmail", "HasOptedOutOfFax", "DoNotCall"}
+_KEY_TYPES = ("string", "email")
 _ENDED = ("JobComplete", "Failed", "Aborted")
-_ESCAPES = str.maketrans({"\\": r"\\", "'": r"\'"})
+_ESCAPES = str.maketrans({"\\": r"\\", "'": r"\'", "\n": r"\n"})
 _FIELDS = re.compile(r":([A-Za-z0-9_, ]+) --$")
-Columns = Mapping[str, list[str]]
-_IDENTIFIER = r"^[A-Za-z][A-Za-z0-9_]*$"
-_GRANTS = ({"client_secret"}, {"client_secret", "refresh_token"}, {"username", "private_key"})
 _NUMBER = frozenset({FieldType.INTEGER, FieldType.FLOAT, FieldType.DECIMAL})
 _SPECS = {
     "boolean": FieldSpec(types=frozenset({FieldType.BOOLEAN}), nullable=False),
@@ -59,32 +48,7 @@ _SPECS = {
 }
 
 
-class SalesforceSettings(ApiSettings):
-    """`base_url`: the organisation's My Domain. `external_id_field`: what records are known by. `member_field`: the
-    checkbox that says who is a member. Credentials, of one connected app: `client_secret` alone, with a
-    `refresh_token`, or `username` and `private_key`; `login_url` is then whom the assertion is for."""
-
-    base_url: BaseUrl
-    object: str = Field(default="Contact", pattern=_IDENTIFIER)
-    external_id_field: str = Field(pattern=_IDENTIFIER)
-    member_field: str = Field(pattern=_IDENTIFIER)
-    client_id: str
-    client_secret: SecretStr | None = None
-    refresh_token: SecretStr | None = None
-    username: str | None = None
-    private_key: SecretStr | None = None
-    login_url: str = "https://login.salesforce.com"
-    api_version: str = Field(default="v62.0", pattern=r"^v\d+\.0$")
-
-    @model_validator(mode="after")
-    def _one_grant(self) -> Self:
-        secrets = {name for name in set().union(*_GRANTS) if getattr(self, name) is not None}
-        if secrets not in _GRANTS:
-            raise ValueError("give client_secret, client_secret and refresh_token, or username and private_key")
-        return self
-
-
-class SalesforceDestination(ApiDestination[SalesforceSettings]):
+class SalesforceDestination(SalesforceApi):
     """Creates and updates records, and sets and clears the checkbox that marks members."""
 
     type: ClassVar[str] = "salesforce"
@@ -98,14 +62,6 @@ class SalesforceDestination(ApiDestination[SalesforceSettings]):
         asynchronous=True,
         gives_ids=True,
     )
-    about: ClassVar[About] = About(
-        label="Salesforce",
-        advice=_ADVICE,
-        docs="https://developer.salesforce.com/docs/atlas.en-us.api_asynch.meta/api_asynch/bulk_api_2_0.htm",
-        members="checkbox of a record",
-        fields="the object's fields",
-        tested="a stand-in that simple-salesforce drives too",
-    )
 
     @classmethod
     def limits(cls, settings: SalesforceSettings) -> Capabilities:
@@ -118,31 +74,20 @@ class SalesforceDestination(ApiDestination[SalesforceSettings]):
         account = {"account": settings.account} if settings.account else {}
         return {**account, "object": settings.object, "member_field": settings.member_field}
 
-    def credentials(self, client: httpx.Client) -> Credentials:
-        given = self.settings
-        oauth = partial(OAuth, client, f"{given.base_url}/services/oauth2/token", label="Salesforce", advice=_ADVICE)
-        if given.private_key is not None:
-            claims = {"sub": given.username or ""}
-            return oauth(grant=jwt_bearer(given.private_key, given.client_id, given.login_url, **claims))
-        secret = given.client_secret or SecretStr("")
-        if given.refresh_token is None:
-            return oauth(grant=client_credentials(given.client_id, secret))
-        grant, keep = refresh_token(given.client_id, secret, given.refresh_token)
-        return oauth(grant=grant, refresh=keep)
-
     def steps(self) -> Iterator[Step]:
-        yield "credentials", lambda: f"{self._get('limits')['DailyApiRequests']['Remaining']} API requests left today"
+        yield "credentials", lambda: f"{self.get('limits')['DailyApiRequests']['Remaining']} API requests left today"
         yield "permission", self._check_object
         yield "list", lambda: f"members are marked in {self.settings.object}.{self._member_field()['name']}"
         yield "fields", lambda: f"{len(self.offered())} fields can be mapped"
 
     def offered(self) -> Mapping[str, FieldSpec]:
-        known = self._fields()
+        known = self.object_fields()
         identity = known.get(self.settings.external_id_field, {})
-        if not (identity.get("externalId") or identity.get("idLookup")):
+        is_key = identity.get("externalId") or identity.get("idLookup")
+        if not is_key or identity["type"] not in _KEY_TYPES:
             raise TargetMissingError(
                 f"Salesforce has no field {self.settings.object}.{self.settings.external_id_field} that records can be "
-                "known by: it must be an external id"
+                "known by: it must be an external id of type text or e-mail"
             )
         taken = {*_OPT_OUTS, self._member_field(known)["name"]}
         asked = {n: _spec(f) for n, f in known.items() if f["createable"] and f["updateable"] and n not in taken}
@@ -156,12 +101,12 @@ class SalesforceDestination(ApiDestination[SalesforceSettings]):
             raise TryAgainError(str(error), retry_after=error.retry_after) from None
 
     def poll(self, batch: Batch, handle: str) -> Receipt:
-        reply = self._call("GET", f"jobs/ingest/{handle}")
+        reply = self.call("GET", f"jobs/ingest/{handle}")
         if reply.status == _NOT_FOUND:
             return batch.unconfirmed("Salesforce does not know the job any more")
         job = reply.expect("Salesforce")
         if job["state"] == "Open":
-            self._call("PATCH", f"jobs/ingest/{handle}", {"state": "UploadComplete"})
+            self.call("PATCH", f"jobs/ingest/{handle}", {"state": "UploadComplete"})
         return self._verdict(batch, job) if job["state"] in _ENDED else batch.pending(handle)
 
     def _filled_job(self, batch: Batch) -> Receipt:
@@ -171,12 +116,12 @@ class SalesforceDestination(ApiDestination[SalesforceSettings]):
         if not columns[self.settings.member_field]:
             return batch.accept_all()  # nobody whom Salesforce knows
         body = {"object": self.settings.object, **how, "contentType": "CSV", "lineEnding": "LF"}
-        job = self._call("POST", "jobs/ingest", body)
+        job = self.call("POST", "jobs/ingest", body)
         if not job.ok:
-            raise TargetMissingError(f"Salesforce has no such job for {self.settings.object} ({_code(job)})")
+            raise TargetMissingError(f"Salesforce has no such job for {self.settings.object} ({code_of(job)})")
         handle = str(job.expect("Salesforce")["id"])
-        sent = self._call("PUT", f"jobs/ingest/{handle}/batches", content=_csv(columns))
-        return batch.pending(handle) if sent.ok else batch.reject_all(_code(sent))
+        sent = self.call("PUT", f"jobs/ingest/{handle}/batches", content=as_csv(columns))
+        return batch.pending(handle) if sent.ok else batch.reject_all(code_of(sent))
 
     def _set(self, batch: Batch) -> Columns:
         texts = {name: [text(value) or _NULL for value in batch.column(name).to_pylist()] for name in batch.fields}
@@ -197,7 +142,7 @@ class SalesforceDestination(ApiDestination[SalesforceSettings]):
         for start in range(0, len(values), _ASKED_AT_ONCE):
             some = ", ".join(values[start : start + _ASKED_AT_ONCE])
             soql = f"SELECT Id, {identity} FROM {self.settings.object} WHERE {identity} IN ({some})"  # noqa: S608
-            for record in self._get("query", q=soql)["records"]:
+            for record in self.get("query", q=soql)["records"]:
                 found[record["Id"]] = asked[record[identity].casefold()]
         return found
 
@@ -206,35 +151,27 @@ class SalesforceDestination(ApiDestination[SalesforceSettings]):
         keys = dict(zip(map(text, batch.column(column).to_pylist()), batch.keys.to_pylist(), strict=True))
         named, column = (self._records(batch), "Id") if removes else (keys, column)
         done, refused = dict[str, str](), dict[str, Rejection]()
-        for key, row in self._results(job, "successfulResults", named, column):
+        for key, row in self.results(job, "successfulResults", named, column):
             done[key] = row["sf__Id"]
-        for key, row in self._results(job, "failedResults", named, column):
+        for key, row in self.results(job, "failedResults", named, column):
             code = row["sf__Error"].partition(":")[0]
             if removes and code in _GONE:
                 done[key] = ""
             else:
                 refused[key] = Rejection(key, _reason(row["sf__Error"]), permanent=code not in _MAYBE_LATER)
-        for key in named.values():
-            if key not in done and key not in refused:
-                if job["state"] == "JobComplete":
-                    raise OutcomeUnknownError("the results of a Salesforce job are not complete")
-                code = (job.get("errorMessage") or "no reason given").partition(":")[0].strip()
-                refused[key] = Rejection(key, f"the job ended as {job['state']} ({code})", permanent=False)
+        untold = set(named.values()) - done.keys() - refused.keys()
+        left: set[str] = set()
+        if untold and job["state"] != "JobComplete":
+            left = {key for key, _ in self.results(job, "unprocessedrecords", named, column)}
+            left = left if job.get("numberRecordsProcessed") else untold
+        if untold - left:
+            raise OutcomeUnknownError("the results of a Salesforce job are not complete")
+        why = f"the job ended as {job['state']} ({(job.get('errorMessage') or 'no reason').partition(':')[0].strip()})"
+        refused |= {key: Rejection(key, why, permanent=False) for key in untold}
         return batch.accept_except(refused.values(), {} if removes else done)
 
-    def _results(
-        self, job: Mapping[str, Any], which: str, named: Mapping[str, str], column: str
-    ) -> Iterator[tuple[str, dict[str, str]]]:
-        """Rows of a job's results with their entity keys."""
-        reply = self._call("GET", f"jobs/ingest/{job['id']}/{which}")
-        if not reply.ok:
-            raise OutcomeUnknownError(f"no results of a Salesforce job (HTTP {reply.status})")
-        for row in csv.DictReader(io.StringIO(reply.content.decode("utf-8-sig"), newline="")):
-            if row.get(column) in named and None not in row.values():
-                yield named[row[column]], row
-
     def _check_object(self) -> str:
-        found = self._described()
+        found = self.described()
         if not (found["createable"] and found["updateable"]):
             raise CredentialsError(
                 f"Salesforce: the user lacks a permission, to create and edit {found['name']} records"
@@ -243,53 +180,13 @@ class SalesforceDestination(ApiDestination[SalesforceSettings]):
 
     def _member_field(self, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
         name = self.settings.member_field
-        found: dict[str, Any] = (known or self._fields()).get(name, {})
+        found: dict[str, Any] = (known or self.object_fields()).get(name, {})
         if found.get("type") != "boolean" or not found["updateable"]:
             raise TargetMissingError(
                 f"Salesforce has no checkbox {self.settings.object}.{name} that can be edited: make it there, or "
                 "correct member_field"
             )
         return found
-
-    def _fields(self) -> dict[str, dict[str, Any]]:
-        return {field["name"]: field for field in self._described()["fields"]}
-
-    def _described(self) -> dict[str, Any]:
-        reply = self._call("GET", f"sobjects/{self.settings.object}/describe")
-        if reply.status == _NOT_FOUND:
-            raise TargetMissingError(f"Salesforce has no object {self.settings.object} that this user may see")
-        return reply.expect("Salesforce")
-
-    def _get(self, path: str, **params: str) -> dict[str, Any]:
-        return self._call("GET", path, params=params).expect("Salesforce")
-
-    def _call(self, method: str, path: str, body: Any = None, **more: Any) -> Reply:
-        path = f"/services/data/{self.settings.api_version}/{path}"
-        kind = {"content-type": "text/csv; charset=UTF-8"} if "content" in more else {}
-        reply = self.api.call(method, path, body, headers={"accept": "*/*", **kind}, judged={_FORBIDDEN}, **more)
-        if reply.status != _FORBIDDEN:
-            return reply
-        if _code(reply) == "REQUEST_LIMIT_EXCEEDED":
-            raise TryAgainError(
-                "Salesforce's limit of API requests is reached", retry_after=_LIMIT_SECONDS, limited=True
-            )
-        raise CredentialsError(
-            f"Salesforce forbids this (HTTP 403, {_code(reply)}): the user lacks a permission; {self.about.advice}"
-        )
-
-
-def _csv(columns: Columns) -> bytes:
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
-    return written.getvalue().encode()
-
-
-def _code(reply: Reply) -> str:
-    """The code of an error; its message may hold values."""
-    first = reply.body[0] if isinstance(reply.body, list) and reply.body else None
-    return str(first.get("errorCode")) if isinstance(first, dict) else f"HTTP {reply.status}"
 
 
 def _reason(error: str) -> str:

@@ -13,7 +13,7 @@ Being on a list is no consent. Subscriptions are properties of their own, to whi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 from urllib.parse import quote
@@ -21,6 +21,14 @@ from urllib.parse import quote
 import httpx
 from pydantic import Field, SecretStr, model_validator
 
+from zsync_pipelines.destinations.hubspot.contacts import (
+    ANY_TEXT,
+    batch_input,
+    is_written,
+    outcomes,
+    reason_of,
+    spec_of,
+)
 from zsync_pipelines.destinations.kit.calls import Credentials, Reply, text
 from zsync_pipelines.destinations.kit.connector import BaseUrl, Step
 from zsync_pipelines.destinations.kit.credentials import OAuth, bearer, refresh_token
@@ -40,22 +48,9 @@ _OK, _BAD, _NOT_FOUND = 200, 400, 404
 _WAITS = {423: 2.0, 477: 60.0}
 _STATIC = ("MANUAL", "SNAPSHOT")
 _DELETED = "the contact was deleted meanwhile"
-_UNTOLD = "HubSpot's answer does not say what became of this contact"
-_OPT_OUT = "hs_email_optout"
 _SCOPES = {"crm.objects.contacts.read", "crm.objects.contacts.write", "crm.lists.read", "crm.lists.write"}
 _GRANTS = ({"access_token"}, {"client_id", "client_secret", "refresh_token"})
 _EMAIL = FieldSpec(types=frozenset({FieldType.TEXT}), normalise=EMAIL)
-_TEXT = FieldSpec(finite=True, max_length=65_536)
-_SPECS = {
-    "number": FieldSpec(types=frozenset({FieldType.INTEGER, FieldType.FLOAT, FieldType.DECIMAL}), finite=True),
-    "bool": FieldSpec(types=frozenset({FieldType.BOOLEAN})),
-    "date": FieldSpec(types=frozenset({FieldType.DATE})),
-    "datetime": FieldSpec(types=frozenset({FieldType.TIMESTAMP})),
-}
-"""Other types are kept as text by HubSpot."""
-
-Ids = dict[int, str]
-Refusals = dict[int, tuple[str, bool]]
 
 
 class HubSpotSettings(ListSettings):
@@ -105,7 +100,7 @@ class HubSpotDestination(ListDestination[HubSpotSettings]):
 
     @classmethod
     def limits(cls, settings: HubSpotSettings) -> Capabilities:
-        known = {"email": _EMAIL, settings.identify_by: _EMAIL if settings.identify_by == "email" else _TEXT}
+        known = {"email": _EMAIL, settings.identify_by: _EMAIL if settings.identify_by == "email" else ANY_TEXT}
         return replace(
             cls.capabilities,
             fields={name: replace(spec, identifier=name == settings.identify_by) for name, spec in known.items()},
@@ -136,7 +131,7 @@ class HubSpotDestination(ListDestination[HubSpotSettings]):
             raise TargetMissingError(
                 f"HubSpot has no contact property '{identity}' with unique values: see identify_by"
             )
-        asked = {name: _spec(known) for name, known in found.items() if _is_written(known)}
+        asked = {name: spec_of(known) for name, known in found.items() if is_written(known)}
         return {**asked, **(self.limits(self.settings).fields or {})}
 
     def lists_named(self, name: str) -> Iterable[str]:
@@ -156,17 +151,17 @@ class HubSpotDestination(ListDestination[HubSpotSettings]):
 
     def _put(self, batch: Batch) -> Receipt:
         identity, rows, keys = self.settings.identify_by, list(batch.rows()), batch.keys.to_pylist()
-        inputs = [_input(str(number), identity, row.values) for number, row in enumerate(rows)]
+        inputs = [batch_input(str(number), identity, row.values) for number, row in enumerate(rows)]
         reply = self._call("POST", f"{_CONTACTS}/upsert", {"inputs": inputs})
         if not reply.ok:
-            return self.refused(batch, _reason(reply.body, reply.status))
-        ids, refused = _outcomes(reply.expect("HubSpot"), inputs)
+            return self.refused(batch, reason_of(reply.body, reply.status))
+        ids, refused = outcomes(reply.expect("HubSpot"), inputs)
         # Who was given another address in HubSpot is another contact now: the one that was put on the list comes off.
         stale = {rows[number].destination_id for number in ids} - {None, *ids.values()}
         for add, remove in (((), stale), (ids.values(), ())) if stale else ((ids.values(), ()),):
             reply = self._put_members(add, remove)
             if not reply.ok:
-                return self.refused(batch, _reason(reply.body, reply.status))
+                return self.refused(batch, reason_of(reply.body, reply.status))
         missing = set(reply.expect("HubSpot").get("recordIdsMissing") or ())
         refused |= {n: (_DELETED, False) for n, record in ids.items() if record in missing}
         rejections = [Rejection(keys[number], *why) for number, why in refused.items()]
@@ -181,10 +176,10 @@ class HubSpotDestination(ListDestination[HubSpotSettings]):
             body = {"idProperty": identity, "inputs": asked, "properties": [], "propertiesWithHistory": []}
             reply = self._call("POST", f"{_CONTACTS}/read", body)
             if not reply.ok and reply.status != _NOT_FOUND:
-                return self.refused(batch, _reason(reply.body, reply.status))
+                return self.refused(batch, reason_of(reply.body, reply.status))
             known |= {found["id"] for found in reply.expect("HubSpot")["results"]} if reply.ok else set()
         reply = self._put_members((), known)
-        return batch.accept_all() if reply.ok else self.refused(batch, _reason(reply.body, reply.status))
+        return batch.accept_all() if reply.ok else self.refused(batch, reason_of(reply.body, reply.status))
 
     def _put_members(self, add: Iterable[Any], remove: Iterable[Any]) -> Reply:
         path = f"{_LISTS}/{quote(self.list_id, safe='')}/memberships/add-and-remove"
@@ -221,53 +216,3 @@ class HubSpotDestination(ListDestination[HubSpotSettings]):
             what = f"HubSpot asked for patience (HTTP {reply.status})"
             raise TryAgainError(what, retry_after=_WAITS[reply.status], limited=True)
         return reply
-
-
-def _input(trace: str, identity: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    texts = {name: text(value) for name, value in values.items()}
-    return {"idProperty": identity, "id": texts.pop(identity), "objectWriteTraceId": trace, "properties": texts}
-
-
-def _outcomes(answer: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> tuple[Ids, Refusals]:
-    """Record ids, and reasons with whether they are for good, by the number of the input. HubSpot names an input by its
-    trace id or by what identifies it."""
-    numbers = {given["objectWriteTraceId"]: n for n, given in enumerate(inputs)}
-    named = {given["id"]: n for n, given in enumerate(inputs)}
-    ids: Ids = {}
-    refused: Refusals = {}
-    for found in answer["results"]:
-        value = (found.get("properties") or {}).get(inputs[0]["idProperty"])
-        number = numbers.get(found.get("objectWriteTraceId"), named.get(value))
-        if number is not None:
-            ids[number] = str(found["id"])
-    for error in answer.get("errors") or ():
-        context = error.get("context") or {}
-        known = [numbers.get(trace) for trace in context.get("objectWriteTraceId") or ()]
-        known += [named.get(value) for value in context.get("ids") or ()]
-        refused |= {n: (_reason(error, None), True) for n in known if n is not None and n not in ids}
-    return ids, {n: (_UNTOLD, False) for n in range(len(inputs)) if n not in ids} | refused
-
-
-def _reason(error: Any, status: int | None) -> str:
-    """Category, codes and properties of an error; its message would hold values."""
-    error = error if isinstance(error, dict) else {}
-    details = [*(error.get("errors") or ()), error]
-    codes = {str(detail["code"]) for detail in details if detail.get("code")}
-    names = {name for detail in details for name in (detail.get("context") or {}).get("propertyName") or ()}
-    about = ", ".join([*sorted(codes), *(f"property '{name}'" for name in sorted(names))])
-    told = error.get("category") or "refused"
-    return told + (f": {about}" if about else "") + (f" (HTTP {status})" if status else "")
-
-
-def _is_written(known: Mapping[str, Any]) -> bool:
-    """Whether a property may be set, by anybody and by us: whether somebody opted out is not ours to say."""
-    locked = known.get("calculated") or (known.get("modificationMetadata") or {}).get("readOnlyValue")
-    return not locked and not known["name"].startswith(_OPT_OUT)
-
-
-def _spec(known: Mapping[str, Any]) -> FieldSpec:
-    kind = known["fieldType"]
-    if known["type"] == "enumeration" and kind != "checkbox" and not known.get("externalOptions"):
-        types = {FieldType.TEXT, FieldType.BOOLEAN} if kind == "booleancheckbox" else {FieldType.TEXT}
-        return FieldSpec(types=frozenset(types), choices=frozenset({"", *(each["value"] for each in known["options"])}))
-    return _SPECS.get(known["type"], _TEXT)
