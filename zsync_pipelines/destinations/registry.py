@@ -21,11 +21,13 @@ BUILT_IN: dict[str, str] = {
     "braze": "zsync_pipelines.destinations.braze:BrazeDestination",
     "file": "zsync_pipelines.destinations.file:FileDestination",
     "google_customer_match": "zsync_pipelines.destinations.google_customer_match:GoogleCustomerMatchDestination",
+    "hubspot": "zsync_pipelines.destinations.hubspot:HubSpotDestination",
     "iterable": "zsync_pipelines.destinations.iterable:IterableDestination",
     "kafka": "zsync_pipelines.destinations.kafka:KafkaDestination",
     "linkedin_matched_audience": (
         "zsync_pipelines.destinations.linkedin_matched_audience:LinkedInMatchedAudienceDestination"
     ),
+    "salesforce": "zsync_pipelines.destinations.salesforce:SalesforceDestination",
     "sql": "zsync_pipelines.destinations.sql:SqlDestination",
     "webhook": "zsync_pipelines.destinations.webhook:WebhookDestination",
 }

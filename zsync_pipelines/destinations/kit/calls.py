@@ -158,6 +158,23 @@ def plain(value: Any) -> Any:
     raise TypeError(f"no JSON for {type(value).__name__}")
 
 
+def text(value: Any) -> str:
+    """A field's value for APIs that take nothing but text: booleans in lower case, times without a zone in UTC, null
+    as the empty text."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case datetime() if value.tzinfo is None:
+            return str(plain(value.replace(tzinfo=UTC)))
+        case date():
+            return str(plain(value))
+        case Decimal():
+            return format(value, "f")
+    return str(value)
+
+
 def _encoded(
     body: Any, form: Mapping[str, Any] | None, content: bytes | None
 ) -> tuple[Mapping[str, str], bytes | None]:
