@@ -21,6 +21,7 @@ BUILT_IN: dict[str, str] = {
     "sql": "zsync_pipelines.destinations.sql:SqlDestination",
     "file": "zsync_pipelines.destinations.file:FileDestination",
     "iterable": "zsync_pipelines.destinations.iterable:IterableDestination",
+    "meta_custom_audience": "zsync_pipelines.destinations.meta_custom_audience:MetaDestination",
     "webhook": "zsync_pipelines.destinations.webhook:WebhookDestination",
 }
 
