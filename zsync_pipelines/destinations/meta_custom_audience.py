@@ -30,7 +30,6 @@ from typing import Annotated, Any, ClassVar, Literal
 import httpx
 from pydantic import Field, SecretStr
 
-from zsync_pipelines.destinations.http import retry_after
 from zsync_pipelines.destinations.kit.calls import Credentials
 from zsync_pipelines.destinations.kit.connector import BaseUrl, Step
 from zsync_pipelines.destinations.kit.credentials import bearer
@@ -62,14 +61,11 @@ _NO_TERMS, _FLAGGED, _MISSING = 1870034, 1713230, {(100, 33), (803, 0)}
 _ENDED = {458: "the app was removed", 460: "the password was changed", 463: "it has expired", 466: "it was revoked"}
 _PATIENCE = 60.0
 """Seconds to wait where Meta does not say: the shortest of its blocks."""
-_FULL = 100
-"""Per cent of a limit at which Meta starts to refuse."""
 _READY = 200
 """`operation_status` and `delivery_status` of an audience that is as it should be."""
 _BLANK = hashlib.sha256(b"").hexdigest()
 """What the framework makes of a key without a usable value; sent as an empty text."""
 _SAMPLED = re.compile(r"[\w.@+-]{8,}")
-_SHARES = ("call_count", "total_cputime", "total_time")
 _UUID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
 
@@ -217,7 +213,8 @@ class MetaDestination(ListDestination[MetaSettings]):
             return batch.accept_all()
         reason = "Meta cannot read an identifier"
         sampled = set(_SAMPLED.findall(json.dumps(answer.get("invalid_entry_samples"))))
-        named = [key for key, row in zip(batch.keys.to_pylist(), data, strict=True) if not sampled.isdisjoint(row)]
+        ids = zip(*(batch.column(n).to_pylist() for n in batch.fields if _FIELDS[n].identifier), strict=True)
+        named = [key for key, row in zip(batch.keys.to_pylist(), ids, strict=True) if not sampled.isdisjoint(row)]
         if len(named) == invalid:
             return batch.accept_except(Rejection(key, reason) for key in named)
         return batch.reject_all(reason) if invalid >= len(batch) else batch.reject_some(reason)
@@ -251,8 +248,9 @@ class MetaDestination(ListDestination[MetaSettings]):
             return reply.expect("Meta")
         code, subcode = _codes(reply.body)
         if code in _LIMITED or reply.status == _TOO_MANY:
-            wait = retry_after(httpx.Response(reply.status, headers=reply.headers)) or blocked or _PATIENCE
-            raise TryAgainError(f"Meta asked for patience (error {code})", retry_after=wait, limited=True)
+            raise TryAgainError(
+                f"Meta asked for patience (error {code})", retry_after=blocked or _PATIENCE, limited=True
+            )
         if code in _TOKEN or reply.status == _UNAUTHORIZED:
             why = _ENDED.get(subcode, "it is invalid, expired or revoked")
             raise CredentialsError(f"Meta refused the token: {why}; {self.about.advice}")
@@ -276,9 +274,7 @@ def _blocked_seconds(headers: httpx.Headers) -> float | None:
     """Seconds until Meta lets calls in again, by its header; None where it does so now."""
     try:
         found = json.loads(headers.get("x-business-use-case-usage", "{}"))
-        kinds = [kind for kinds in found.values() for kind in kinds if kind.get("type") == "custom_audience"]
-        minutes = max((float(kind.get("estimated_time_to_regain_access", 0)) for kind in kinds), default=0.0)
-        full = any(kind.get(share, 0) >= _FULL for kind in kinds for share in _SHARES)
+        minutes = [kind.get("estimated_time_to_regain_access", 0) for kinds in found.values() for kind in kinds]
+        return max(map(float, minutes), default=0.0) * 60 or None
     except (ValueError, TypeError, AttributeError):
         return None
-    return minutes * 60 if minutes > 0 else _PATIENCE if full else None

@@ -134,7 +134,7 @@ class Meta(VendorServer):
         self.audiences[number] = Audience(body["name"], source=body["customer_file_source"])
         return 200, {"id": number}
 
-    @route("GET", rf"{_V}/(\d+)")
+    @route("GET", rf"{_V}/(\d+)/?")
     def get_audience(self, call: Call, number: str) -> Result:
         if number not in self.audiences:
             return 400, error(100, 33, "Unsupported get request. Object does not exist")
