@@ -22,6 +22,7 @@ BUILT_IN: dict[str, str] = {
     "file": "zsync_pipelines.destinations.file:FileDestination",
     "iterable": "zsync_pipelines.destinations.iterable:IterableDestination",
     "meta_custom_audience": "zsync_pipelines.destinations.meta_custom_audience:MetaDestination",
+    "tiktok_custom_audience": "zsync_pipelines.destinations.tiktok_custom_audience:TikTokDestination",
     "webhook": "zsync_pipelines.destinations.webhook:WebhookDestination",
 }
 
