@@ -8,7 +8,7 @@
 | 5,000 + 40 calls an hour per audience (190,000 with full access) | Meta, "Marketing API rate limiting" |
 | minutes until calls are let in again, in `X-Business-Use-Case-Usage` | Meta, Graph API, "Rate limits" |
 | error codes 1, 2, 4, 10, 17, 32, 102, 190, 200-299, 613, 80000-80014 | Meta, Graph API, "Handling errors" |
-| error 100/33 for what is not there; 200/1870034 for terms that nobody accepted; JSON with DELETE | second-hand |
+| error 100/33 for what is not there; 200/1870034 for terms not accepted; JSON with DELETE | second-hand |
 
 Where facebook-business (26.0.3) and the guide differ, the guide counts: MADID is not hashed, letters beyond a-z stay in
 names, a country of more than two letters is none. ZIP codes end at a `-`, as the SDK has it.
@@ -34,7 +34,7 @@ from zsync_pipelines.destinations.kit.calls import Credentials
 from zsync_pipelines.destinations.kit.connector import BaseUrl, Step
 from zsync_pipelines.destinations.kit.credentials import bearer
 from zsync_pipelines.destinations.kit.lists import ListDestination, ListSettings
-from zsync_pipelines.destinations.kit.normalise import COUNTRY, EMAIL, lowered, matching, normaliser, phone
+from zsync_pipelines.destinations.kit.normalise import COUNTRY, DEVICE_ID, EMAIL, lowered, matching, normaliser, phone
 from zsync_pipelines.domain.capabilities import (
     Allowance,
     Capabilities,
@@ -52,7 +52,7 @@ from zsync_pipelines.errors import (
     OutcomeUnknownError,
     TargetMissingError,
     TryAgainError,
-)  # fmt: skip
+)
 
 _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY = 401, 403, 429
 _LIMITED = frozenset({4, 17, 32, 613, *range(80000, 80015)})
@@ -66,11 +66,6 @@ _READY = 200
 _BLANK = hashlib.sha256(b"").hexdigest()
 """What the framework makes of a key without a usable value; sent as an empty text."""
 _SAMPLED = re.compile(r"[\w.@+-]{8,}")
-_UUID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
-
-
-def _matching(what: str, pattern: str) -> Normaliser:
-    return normaliser(what, lambda text: matching(lowered(text), pattern))
 
 
 def _only(what: str, pattern: str, kept: str = "") -> Normaliser:
@@ -87,7 +82,7 @@ _PLACE = FieldSpec(normalise=_only("place", "[^a-z]"), hashed=True)
 _FIELDS = {
     "EMAIL": FieldSpec(normalise=EMAIL, hashed=True, identifier=True),
     "PHONE": FieldSpec(normalise=phone(plus=False), hashed=True, identifier=True),
-    "MADID": FieldSpec(normalise=_matching("mobile advertiser id", _UUID), identifier=True),
+    "MADID": FieldSpec(normalise=DEVICE_ID, identifier=True),
     "EXTERN_ID": FieldSpec(normalise=normaliser("id", lambda t: matching(t.str.strip_chars(), ".")), identifier=True),
     "FN": _NAME,
     "LN": _NAME,
@@ -228,14 +223,14 @@ class MetaDestination(ListDestination[MetaSettings]):
         if "ads_management" not in granted:
             raise CredentialsError(f"Meta: the token lacks the permission ads_management; {self.about.advice}")
         account = self._ask("GET", self._account, fields="name,tos_accepted")
-        if not (account.get("tos_accepted") or {}).get("custom_audience_tos"):
+        if "tos_accepted" in account and not account["tos_accepted"].get("custom_audience_tos"):
             raise self._without_terms()
         return f"ads_management for ad account '{account.get('name')}'"
 
     def _without_terms(self) -> CredentialsError:
         account = self.settings.ad_account_id.removeprefix("act_")
         where = f"https://business.facebook.com/ads/manage/customaudiences/tos/?act={account}"
-        return CredentialsError(f"Meta: nobody accepted the Custom Audience terms of the ad account; do so at {where}")
+        return CredentialsError(f"Meta: the token's user has not accepted the Custom Audience terms; do so at {where}")
 
     def _ask(self, method: str, path: str, body: Any = None, **params: str) -> dict[str, Any]:
         """The answer to one request. Raises what the error's code means; _RefusedError if it is about the request."""

@@ -28,7 +28,7 @@ from zsync_pipelines.destinations.kit.calls import Credentials
 from zsync_pipelines.destinations.kit.connector import BaseUrl, Step
 from zsync_pipelines.destinations.kit.credentials import FixedHeader
 from zsync_pipelines.destinations.kit.lists import ListDestination, ListSettings
-from zsync_pipelines.destinations.kit.normalise import EMAIL, lowered, matching, normaliser, phone
+from zsync_pipelines.destinations.kit.normalise import DEVICE_ID, EMAIL, phone
 from zsync_pipelines.domain.capabilities import Capabilities, FieldSpec, Identity, RateLimit, RowResults
 from zsync_pipelines.domain.delivery import Batch, Op, Receipt
 from zsync_pipelines.domain.destination import About
@@ -41,7 +41,6 @@ _PERMISSION, _LIMITED, _TOKEN, _BROKEN = 40001, 40100, range(40101, 40111), 5000
 _PATIENCE = 10.0
 """Seconds to wait at the limit, which may be of a second, a minute or a day; TikTok does not say."""
 _SMALLEST = 1000
-_UUID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
 
 def _emails(texts: pl.Series) -> pl.Series:
@@ -53,12 +52,11 @@ def _emails(texts: pl.Series) -> pl.Series:
     return parts.select(pl.when(pl.col("local") != "").then(pl.concat_str("local", "domain"))).to_series()
 
 
-_DEVICE = normaliser("advertising id", lambda text: matching(lowered(text), _UUID))
 _FIELDS = {
     "EMAIL_SHA256": FieldSpec(normalise=replace(EMAIL, apply=_emails), hashed=True, identifier=True),
     "PHONE_SHA256": FieldSpec(normalise=phone(), hashed=True, identifier=True),
-    "IDFA_SHA256": FieldSpec(normalise=_DEVICE, hashed=True, identifier=True),
-    "AAID_SHA256": FieldSpec(normalise=_DEVICE, hashed=True, identifier=True),
+    "IDFA_SHA256": FieldSpec(normalise=DEVICE_ID, hashed=True, identifier=True),
+    "AAID_SHA256": FieldSpec(normalise=DEVICE_ID, hashed=True, identifier=True),
 }
 
 

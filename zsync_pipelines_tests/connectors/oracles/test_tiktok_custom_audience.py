@@ -38,6 +38,6 @@ def test_the_sdk_reads_an_audiences_details(sdk):
 
 
 def test_the_sdk_takes_the_stand_ins_codes_for_tiktoks(sdk):
-    with pytest.raises(Exception) as failure:  # noqa: PT011  # the SDK's class depends on its version
+    with pytest.raises(Exception) as failure:  # the SDK's class depends on its version
         sdk.api.dmp_custom_audience_get("66", ["8001"], "another")
     assert "40105" in str(failure.value)

@@ -107,11 +107,8 @@ class Meta(VendorServer):
 
     @route("GET", f"{_V}/act_55")
     def account(self, call: Call) -> Result:
-        return 200, {
-            "id": "act_55",
-            "name": "Shop",
-            **({"tos_accepted": {"custom_audience_tos": 1}} if self.terms else {}),
-        }
+        accepted = {"web_custom_audience_tos": 1, **({"custom_audience_tos": 1} if self.terms else {})}
+        return 200, {"id": "act_55", "name": "Shop", "tos_accepted": accepted}
 
     @route("GET", f"{_V}/act_55/customaudiences")
     def get_audiences(self, call: Call) -> Result:
