@@ -27,8 +27,10 @@ BUILT_IN: dict[str, str] = {
     "linkedin_matched_audience": (
         "zsync_pipelines.destinations.linkedin_matched_audience:LinkedInMatchedAudienceDestination"
     ),
+    "meta_custom_audience": "zsync_pipelines.destinations.meta_custom_audience:MetaDestination",
     "salesforce": "zsync_pipelines.destinations.salesforce:SalesforceDestination",
     "sql": "zsync_pipelines.destinations.sql:SqlDestination",
+    "tiktok_custom_audience": "zsync_pipelines.destinations.tiktok_custom_audience:TikTokDestination",
     "webhook": "zsync_pipelines.destinations.webhook:WebhookDestination",
 }
 
