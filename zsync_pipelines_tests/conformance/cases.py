@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
+import sqlalchemy as sa
 
 from zsync_pipelines_tests.support import azurite, readers
 from zsync_pipelines_tests.support.memory import STORES
@@ -23,12 +25,13 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Place:
-    """Where a test may put things: its own folder, and, on demand, a database of PostgreSQL or MySQL (its URL), a
-    receiver of webhooks, an object store and an SFTP server."""
+    """Where a test may put things: its own folder, and, on demand, a database of PostgreSQL, MySQL or Snowflake (its
+    URL), a receiver of webhooks, an object store and an SFTP server."""
 
     folder: Path
     postgres: Callable[[], str]
     mysql: Callable[[], str]
+    snowflake: Callable[[], str]
     receiver: Callable[[], Receiver]
     objects: Callable[[], ObjectServer]
     sftp: Callable[[], SftpServer]
@@ -56,6 +59,13 @@ def _sql(backend: str, on_remove: str) -> Case:
         if backend == "postgresql":
             url = place.postgres()
             read = lambda payload: readers.read_postgresql(url, table, payload, where)  # noqa: E731
+        elif backend == "redshift":  # as far as PostgreSQL is like it
+            read = lambda payload: readers.read_postgresql(place.postgres(), table, payload, where)  # noqa: E731
+            local = sa.make_url(place.postgres()).set(drivername="redshift")
+            url = local.update_query_dict({"sslmode": "disable"}).render_as_string(hide_password=False)
+        elif backend == "snowflake":
+            url = place.snowflake()
+            read = lambda payload: readers.read_snowflake(url, table, payload, where)  # noqa: E731
         elif backend == "mysql":
             url = place.mysql()
             read = lambda payload: readers.read_mysql(url, table, payload, where)  # noqa: E731
@@ -71,8 +81,12 @@ def _sql(backend: str, on_remove: str) -> Case:
         "duckdb": f"duckdb:////nowhere/at/all.duckdb?motherduck_token={SECRET}",
         "postgresql": f"postgresql://someone:{SECRET}@127.0.0.1:1/crm",
         "mysql": f"mysql://someone:{SECRET}@127.0.0.1:1/crm",
+        "redshift": f"redshift://someone:{SECRET}@127.0.0.1:1/crm",
+        "snowflake": f"snowflake://someone:{SECRET}@nowhere/CRM/PUBLIC?private_key_passphrase={SECRET}",
     }
-    return Case(f"sql-{backend}-{on_remove}", "sql", make, {"url": unusable[backend], "table": "contacts"})
+    # The emulator lets everybody in, but has no such schema.
+    table = "NOWHERE.contacts" if backend == "snowflake" else "contacts"
+    return Case(f"sql-{backend}-{on_remove}", "sql", make, {"url": unusable[backend], "table": table})
 
 
 Made = tuple[dict[str, Any], Callable[[pa.Schema], readers.Held]]
@@ -157,12 +171,16 @@ def _webhook() -> Case:
     return Case("webhook", "webhook", make, {"url": f"http://127.0.0.1:1/hook?token={SECRET}"})
 
 
-_SQL = ("sqlite", "duckdb", "postgresql", "mysql")
+_SQL = ("sqlite", "duckdb", "postgresql", "mysql", "redshift")
 _FORMATS = ("csv", "jsonl", "parquet")
 _LAYOUTS = ("deltas", "snapshot")
 CASES = [
     _webhook(),
     *(_sql(backend, on_remove) for backend in _SQL for on_remove in ("delete", "flag")),
+    *(
+        pytest.param(_sql("snowflake", on_remove), marks=[pytest.mark.fakesnow, pytest.mark.soak])
+        for on_remove in ("delete", "flag")
+    ),
     *(_file(kind, layout) for kind in _FORMATS for layout in _LAYOUTS),
     # What a file holds does not depend on where it lies, so not every format is put everywhere.
     *(_sftp("csv", layout) for layout in _LAYOUTS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,13 @@ import sqlalchemy as sa
 from zsync_pipelines_tests.conformance.cases import CASES, Case, Place
 from zsync_pipelines_tests.support.memory import MemoryStore, memory_stores
 from zsync_pipelines_tests.support.receiver import Receiver, receiver
+from zsync_pipelines_tests.support.snowflake import emulated_snowflake
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("fakesnow") and importlib.util.find_spec("fakesnow") is None:
+            item.add_marker(pytest.mark.skip(reason="fakesnow is not installed here; see `make emulators`"))
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.id)
@@ -32,6 +40,12 @@ def mysql_database(mysql_server: sa.URL) -> Iterator[str]:
 
 
 @pytest.fixture
+def snowflake_database() -> Iterator[str]:
+    with emulated_snowflake() as url:
+        yield url
+
+
+@pytest.fixture
 def hook() -> Iterator[Receiver]:
     with receiver() as found:
         yield found
@@ -47,5 +61,11 @@ def place(request: pytest.FixtureRequest, tmp_path) -> Place:
         return lambda: request.getfixturevalue(name)
 
     return Place(
-        tmp_path, postgres, fixture("mysql_database"), fixture("hook"), fixture("objects"), fixture("sftp_shared")
+        tmp_path,
+        postgres,
+        fixture("mysql_database"),
+        fixture("snowflake_database"),
+        fixture("hook"),
+        fixture("objects"),
+        fixture("sftp_shared"),
     )

@@ -165,7 +165,7 @@ def test_a_sync_without_fields(rig):
 def test_keys_of_every_type(rig, key_type):
     rig.key_type = key_type
     rows = rig.takes({key: {"email": f"mail of {key}".replace("\x00", "")} for key in KEYS[key_type]})
-    assert len(rows) >= len(KEYS[key_type]) - 1  # at most U+0000 is not taken
+    assert len(rows) >= len(KEYS[key_type]) - 2  # at most U+0000 and a space at the end are not taken
     rig.run((Op.ADD, rows))
     rig.check()
     some = dict(list(rows.items())[::2])
