@@ -36,7 +36,7 @@ class RedshiftBackend(Backend):
     """A connection through psycopg2, each transaction begun and ended by us."""
 
     folds_case = True
-    errors: ClassVar[tuple[type[Exception], ...]] = (psycopg2.Error,)
+    errors: ClassVar[tuple[type[Exception], ...]] = (psycopg2.Error, RowTooLargeError)
     types: ClassVar[Mapping[FieldType, str]] = {
         FieldType.TEXT: f"VARCHAR({TEXT_BYTES})",
         FieldType.INTEGER: "BIGINT",
@@ -156,11 +156,8 @@ class RedshiftBackend(Backend):
         self.execute(f"DROP TABLE IF EXISTS {STAGED}")
         self.execute(f"CREATE TEMP TABLE {STAGED} AS {self.staged_as(target, columns)}")
         head = f"INSERT INTO {STAGED} VALUES "
-        try:
-            for values in tuples(rows, _STATEMENT_BYTES - len(head), _literals):
-                self.execute(head + values)
-        except RowTooLargeError:
-            raise why.TooLargeError from None
+        for values in tuples(rows, _STATEMENT_BYTES - len(head), _literals):
+            self.execute(head + values)
 
     def refusal(self, error: Exception) -> Refusal | None:
         return why.refusal(error)

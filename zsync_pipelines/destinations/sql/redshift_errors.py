@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import psycopg2
 
+from zsync_pipelines.destinations.sql.mysql_rows import RowTooLargeError
 from zsync_pipelines.destinations.sql.sqlstates import ABOUT_ROWS, REASONS, TRY_AGAIN
 from zsync_pipelines.destinations.sql.values import Refusal
 from zsync_pipelines.errors import CredentialsError, DestinationError, TargetMissingError, UnreachableError
@@ -15,13 +16,9 @@ _SERIALIZABLE = "erializable isolation violation"
 _CREDENTIALS = ("authentication failed", "no password supplied", "no pg_hba.conf entry", "permission denied", "role ")
 
 
-class TooLargeError(psycopg2.DataError):
-    """A row alone is more than one statement may hold."""
-
-
 def refusal(error: Exception) -> Refusal | None:
     """Whether an error was about rows, or one that goes away by itself."""
-    if isinstance(error, TooLargeError):
+    if isinstance(error, RowTooLargeError):
         return Refusal("larger than a statement may be")
     code = getattr(error, "pgcode", None)
     if code is None:

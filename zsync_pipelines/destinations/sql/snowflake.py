@@ -20,7 +20,7 @@ from zsync_pipelines.destinations.sql.settings import KINDS
 from zsync_pipelines.destinations.sql.values import STAGED, Column, Place, Refusal, Table
 from zsync_pipelines.destinations.sql.warehouse import Warehouse, as_text
 from zsync_pipelines.domain.capabilities import FieldSpec, FieldType
-from zsync_pipelines.errors import DestinationError, OutcomeUnknownError, UnreachableError
+from zsync_pipelines.errors import DestinationError, UnreachableError
 
 _LOGIN_SECONDS = 30
 _SESSION = {
@@ -51,6 +51,7 @@ class SnowflakeBackend(Warehouse):
         FieldType.TIMESTAMP: "TIMESTAMP_NTZ",
     }
     zoned_type = "TIMESTAMP_TZ"
+    collated = "COLLATE({}, 'utf8')"
     uuid_type = "VARCHAR(36)"
     specs: ClassVar[Mapping[FieldType, FieldSpec]] = {
         FieldType.TEXT: FieldSpec(max_bytes=_TEXT_BYTES, allows_nul=False)
@@ -102,22 +103,6 @@ class SnowflakeBackend(Warehouse):
             cursor.execute(sql, list(values) or None)
             return cursor.fetchall()
 
-    def commit(self) -> None:
-        if not self._begun:
-            return
-        try:
-            self.run("COMMIT")
-        except driver.Error as error:
-            if why.refusal(error) is not None:
-                self.rollback()
-                raise
-            self.close()
-            raise OutcomeUnknownError(
-                f"the connection to {self.describe_self()} was lost during a commit; whether it was applied is asked "
-                "of zsync_receipts when it can be reached again"
-            ) from None
-        self._begun = False
-
     def describe(self, place: Place) -> Table | None:
         table = self.quoted(place)
         try:
@@ -149,12 +134,6 @@ class SnowflakeBackend(Warehouse):
         marks = ", ".join("?" * rows.width)
         with self._open.cursor() as cursor:
             cursor.executemany(f"INSERT INTO {STAGED} VALUES ({marks})", as_text(rows).rows())
-
-    def same(self, column: Column, one: str, other: str) -> str:
-        if "COLLATE" not in column.native.upper():
-            return f"{one} = {other}"
-        # A collation of the column's own may ignore case or accents.
-        return f"COLLATE({one}, 'utf8') = COLLATE({other}, 'utf8')"
 
     def refusal(self, error: Exception) -> Refusal | None:
         return why.refusal(error)

@@ -5,6 +5,7 @@ A key is one by declaration only: none of them checks that it is unique.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from zsync_pipelines.destinations.sql.types import decimals, integers, spec_of
 from zsync_pipelines.destinations.sql.values import Chosen, Column, Place
 from zsync_pipelines.domain.capabilities import FieldSpec, FieldType
 from zsync_pipelines.domain.text import canonical_text
-from zsync_pipelines.errors import CredentialsError, TargetMissingError
+from zsync_pipelines.errors import CredentialsError, OutcomeUnknownError, TargetMissingError
 
 _NATIVE = re.compile(r"(?P<name>[A-Za-z_0-9 ]+)(\((?P<numbers>[\d, ]+)\))?")
 _BITS = 64
@@ -30,14 +31,16 @@ class Warehouse(Backend):
     """Definitions end a transaction or cannot be part of one: so it begins once the rows are staged, and what is only
     read before that needs none.
 
-    `begins`: the statement that begins a transaction. `families`: native types in upper case, without arguments.
-    `zoned_type`: of new columns for timestamps with a zone. `greatest_scale`: digits after the point of a decimal.
+    `families`: native types in upper case, without arguments. `zoned_type`: of new columns for timestamps with a zone.
+    `greatest_scale`: digits after the point of a decimal. `collated`: a text for comparing it exactly, whatever its
+    column's collation. `bits`: of integers that are not of 64.
     """
 
-    begins: ClassVar[str] = "BEGIN"
     families: ClassVar[Mapping[str, FieldType]]
     zoned_type: ClassVar[str]
     greatest_scale: ClassVar[int] = 37
+    collated: ClassVar[str]
+    bits: ClassVar[Mapping[str, int]] = {}
     _begun = False
 
     @abstractmethod
@@ -57,6 +60,22 @@ class Warehouse(Backend):
     def begin(self) -> None:
         self._begun = False
 
+    def commit(self) -> None:
+        if not self._begun:
+            return
+        try:
+            self.run("COMMIT")
+        except self.errors as error:
+            if self.refusal(error) is not None:
+                self.rollback()
+                raise
+            self.close()
+            raise OutcomeUnknownError(
+                f"the connection to {self.describe_self()} was lost during a commit; whether it was applied is asked "
+                "of zsync_receipts when it can be reached again"
+            ) from None
+        self._begun = False
+
     def rollback(self) -> None:
         if self._begun:
             self._begun = False
@@ -69,8 +88,14 @@ class Warehouse(Backend):
     def stage(self, target: str, columns: Sequence[Column], rows: pl.DataFrame) -> None:
         self.fill(target, columns, rows)
         if self.atomic:
-            self.run(self.begins)
+            self.run("BEGIN TRANSACTION")
             self._begun = True
+
+    def same(self, column: Column, one: str, other: str) -> str:
+        if "COLLATE" not in column.native.upper():
+            return f"{one} = {other}"
+        # The column's own may ignore case or accents.
+        return f"{self.collated.format(one)} = {self.collated.format(other)}"
 
     def put(self, target: str, key: Column, values: Mapping[str, str]) -> None:
         pairs = ", ".join(f"{column} = {value}" for column, value in list(values.items())[1:])
@@ -143,6 +168,17 @@ class Warehouse(Backend):
     def timestamp(self, value: datetime) -> Any:
         return value.astimezone(UTC).replace(tzinfo=None)
 
+    def staging_place(self, schema: str, target: str) -> Place:
+        """Where rows are staged, where temporary tables cannot be: a table beside the target, of its own."""
+        return Place(schema, f"zsync_staged_{hashlib.sha256(target.encode()).hexdigest()[:16]}")
+
+    def staging_columns(self, columns: Sequence[Column]) -> dict[str, str]:
+        """The staged table's columns, and their types."""
+        names = ["k", *(f"c{number}" for number in range(len(columns) - 1))]
+        types = {name: column.native for name, column in zip(names, columns, strict=True)}
+        text, truth = self.types[FieldType.TEXT], self.types[FieldType.BOOLEAN]
+        return {**types, "entity_key": text, "maybe_there": truth}
+
     def column(self, name: str, native: str, *, nullable: bool, has_default: bool, computed: bool = False) -> Column:
         """A column by its type as the warehouse writes it."""
         found = _NATIVE.match(native)
@@ -163,7 +199,7 @@ class Warehouse(Backend):
         """The limits of a type, by its name and the numbers in its brackets."""
         family = self.families.get(name)
         if family is FieldType.INTEGER:
-            return integers(_BITS)
+            return integers(self.bits.get(name, _BITS))
         if family is FieldType.DECIMAL and numbers:
             return decimals(numbers[0], numbers[1] if numbers[1:] else 0)
         if family is FieldType.TEXT and numbers:
