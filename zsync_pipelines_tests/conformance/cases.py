@@ -18,6 +18,7 @@ from zsync_pipelines_tests.support.memory import STORES
 from zsync_pipelines_tests.support.object_server import ObjectServer
 from zsync_pipelines_tests.support.receiver import Receiver
 from zsync_pipelines_tests.support.sftp_server import SftpServer
+from zsync_pipelines_tests.support.warehouses import URLS, Emulated
 
 SECRET = "pl4nted-s3cret"
 _numbers = itertools.count()
@@ -26,12 +27,13 @@ _numbers = itertools.count()
 @dataclass(frozen=True)
 class Place:
     """Where a test may put things: its own folder, and, on demand, a database of PostgreSQL, MySQL or Snowflake (its
-    URL), a receiver of webhooks, an object store and an SFTP server."""
+    URL), a warehouse that is not here, a receiver of webhooks, an object store and an SFTP server."""
 
     folder: Path
     postgres: Callable[[], str]
     mysql: Callable[[], str]
     snowflake: Callable[[], str]
+    warehouse: Callable[[str], Emulated]
     receiver: Callable[[], Receiver]
     objects: Callable[[], ObjectServer]
     sftp: Callable[[], SftpServer]
@@ -87,6 +89,19 @@ def _sql(backend: str, on_remove: str) -> Case:
     # The emulator lets everybody in, but has no such schema.
     table = "NOWHERE.contacts" if backend == "snowflake" else "contacts"
     return Case(f"sql-{backend}-{on_remove}", "sql", make, {"url": unusable[backend], "table": table})
+
+
+def _translated(dialect: str, on_remove: str) -> Case:
+    where = "is_member" if on_remove == "flag" else "1=1"
+
+    def make(place: Place) -> tuple[dict[str, Any], Callable[[pa.Schema], readers.Held]]:
+        table, server = f"contacts{next(_numbers)}", place.warehouse(dialect)
+        config = {"url": server.url, "table": table, "on_remove": on_remove}
+        return config, lambda payload: server.read(table, payload, where)
+
+    # Everybody is let in, but there is no such schema.
+    unusable = {"url": URLS[dialect].format(secret=SECRET), "table": "nowhere.contacts"}
+    return Case(f"sql-{dialect}-translated-{on_remove}", "sql", make, unusable)
 
 
 Made = tuple[dict[str, Any], Callable[[pa.Schema], readers.Held]]
@@ -171,7 +186,7 @@ def _webhook() -> Case:
     return Case("webhook", "webhook", make, {"url": f"http://127.0.0.1:1/hook?token={SECRET}"})
 
 
-_SQL = ("sqlite", "duckdb", "postgresql", "mysql", "redshift")
+_SQL = ("sqlite", "duckdb", "postgresql", "mysql")
 _FORMATS = ("csv", "jsonl", "parquet")
 _LAYOUTS = ("deltas", "snapshot")
 CASES = [
@@ -181,6 +196,10 @@ CASES = [
         pytest.param(_sql("snowflake", on_remove), marks=[pytest.mark.fakesnow, pytest.mark.soak])
         for on_remove in ("delete", "flag")
     ),
+    _sql("redshift", "delete"),
+    pytest.param(_sql("redshift", "flag"), marks=pytest.mark.soak),
+    *(_translated(dialect, "delete") for dialect in URLS),
+    *(pytest.param(_translated(dialect, "flag"), marks=pytest.mark.soak) for dialect in URLS),
     *(_file(kind, layout) for kind in _FORMATS for layout in _LAYOUTS),
     # What a file holds does not depend on where it lies, so not every format is put everywhere.
     *(_sftp("csv", layout) for layout in _LAYOUTS),

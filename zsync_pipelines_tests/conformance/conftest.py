@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from zsync_pipelines_tests.conformance.cases import CASES, Case, Place
 from zsync_pipelines_tests.support.memory import MemoryStore, memory_stores
 from zsync_pipelines_tests.support.receiver import Receiver, receiver
 from zsync_pipelines_tests.support.snowflake import emulated_snowflake
+from zsync_pipelines_tests.support.warehouses import Emulated, emulated
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,6 +48,12 @@ def snowflake_database() -> Iterator[str]:
 
 
 @pytest.fixture
+def warehouses() -> Iterator[Callable[[str], Emulated]]:
+    with ExitStack() as stack:
+        yield lambda dialect: stack.enter_context(emulated(dialect))
+
+
+@pytest.fixture
 def hook() -> Iterator[Receiver]:
     with receiver() as found:
         yield found
@@ -60,11 +68,16 @@ def place(request: pytest.FixtureRequest, tmp_path) -> Place:
     def fixture(name: str) -> Callable[[], Any]:
         return lambda: request.getfixturevalue(name)
 
+    def warehouse(dialect: str) -> Emulated:
+        found: Emulated = request.getfixturevalue("warehouses")(dialect)
+        return found
+
     return Place(
         tmp_path,
         postgres,
         fixture("mysql_database"),
         fixture("snowflake_database"),
+        warehouse,
         fixture("hook"),
         fixture("objects"),
         fixture("sftp_shared"),

@@ -104,7 +104,7 @@ class SqlSettings(DestinationSettings):
         said = {"database": database, "dataset": database, "catalog": database, "project": url.host}
         for name, example in kind.needs.items():
             if not said[name]:
-                raise ValueError(f"names no {name}; write one, as in {example.format(backend=backend)}")
+                raise ValueError(f"names no {name}; write one, as in {example.replace('{backend}', backend)}")
         return value
 
     @field_validator("table")
