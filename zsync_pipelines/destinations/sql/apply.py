@@ -109,7 +109,8 @@ class Applier:
         """Update the staged rows that exist, insert the others."""
         values = ["s.k", *(f"s.c{n}" for n in range(len(batch.fields))), *(["TRUE"] if self.flags else [])]
         new = Chosen(f"{self.db.staged} AS s", f"NOT EXISTS (SELECT 1 FROM {self._target} AS t WHERE {self._same_row})")
-        self.records.forget(batch.sync_id, new)  # a row that the sync puts there is its own
+        if self.records.any_adopted(batch.sync_id):
+            self.records.forget(batch.sync_id, new)  # a row that the sync puts there is its own
         self.db.put(self._target, self._key_column, dict(zip(self._columns(batch.fields), values, strict=True)))
 
     def _remove(self, batch: Batch) -> None:
