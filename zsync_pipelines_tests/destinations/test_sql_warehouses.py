@@ -174,6 +174,25 @@ def test_a_commit_without_an_answer_is_an_unknown_outcome_that_lookup_settles(ta
     assert table.open().send(batch) == batch.accept_all()
 
 
+def test_a_commit_that_ends_late_is_no_strangers(table, monkeypatch):
+    if table.backend == "databricks":
+        pytest.skip("there is no commit")
+    destination = table.open()
+    batch = table.batch(Op.ADD, ABC)
+    first = destination.send(batch)
+    find, calls = destination._records.find, []
+
+    def late(asked, *, planned=False):
+        calls.append(planned)
+        return None if len(calls) == 1 else find(asked, planned=planned)
+
+    monkeypatch.setattr(destination._records, "find", late)
+    assert destination.send(batch) == first
+    destination.close()
+    assert len(calls) == 2
+    assert len(table.held()) == 3
+
+
 def test_rows_are_staged_before_the_transaction_begins(table):
     table.run((Op.ADD, ABC))
     table.server.asked.clear()

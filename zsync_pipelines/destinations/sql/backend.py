@@ -24,7 +24,7 @@ class Backend(ABC):
     `types`: of new columns; `zoned`: what follows that of timestamps with a zone. `specs`: what new columns take, where
     that is less than all of their family. `key_length`: the longest text key, in characters. `key_spaces`: keys that
     differ in spaces at their end are different ones. `text_bytes`: the longest text that zsync's own tables hold.
-    `atomic`: a transaction holds changes of several tables. `staged`: the table of staged rows, as SQL.
+    `atomic`: a transaction holds changes of several tables. `locks`: `lock` waits. `staged`: the table of staged rows.
     """
 
     folds_case: ClassVar[bool]
@@ -37,6 +37,7 @@ class Backend(ABC):
     key_spaces: ClassVar[bool] = True
     text_bytes: ClassVar[int | None] = None
     atomic: ClassVar[bool] = True
+    locks: ClassVar[bool] = True
     staged: str = STAGED
 
     def __init__(self, url: sa.URL) -> None:

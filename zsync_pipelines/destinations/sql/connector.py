@@ -100,6 +100,8 @@ class SqlDestination(Destination[SqlSettings]):
             found = self._db.explain(error)
         except UnreachableError as error:
             found = error
+        except _AppliedError as applied:
+            return applied.receipt
         else:
             return receipt
         if isinstance(found, UnreachableError):
@@ -112,12 +114,19 @@ class SqlDestination(Destination[SqlSettings]):
         """Apply a batch. Where rows and receipt cannot be one transaction, the receipt is written before the rows too,
         as a plan; a batch with a plan is carried out (again) by it, which changes nothing that is done already."""
         if self._db.atomic:
-            return applier.apply(batch)
+            return applier.apply(batch, None if self._db.locks else lambda receipt: self._check_applied(batch, receipt))
         planned = self._records.find(batch, planned=True)
         if planned is None:
             return applier.apply(batch, lambda receipt: self._records.store(batch, receipt, planned=True))
         applier.repeat(batch, planned)
         return planned
+
+    def _check_applied(self, batch: Batch, receipt: Receipt) -> None:
+        """Where nothing waits for a transaction that is just applying a batch, it may have ended meanwhile: then rows
+        that exist are of the batch itself."""
+        found = self._records.find(batch) if receipt.exceptions else None
+        if found is not None:
+            raise _AppliedError(found)
 
     def lookup(self, batch: Batch) -> Receipt | None:
         never = batch.never_arrived()
@@ -175,6 +184,14 @@ class SqlDestination(Destination[SqlSettings]):
             if refusal is not None:
                 raise DestinationError(f"{self._db.describe_self()}: {refusal.reason}") from None
             raise self._db.explain(error) from None
+
+
+class _AppliedError(Exception):
+    """A batch was applied by an earlier try."""
+
+    def __init__(self, receipt: Receipt) -> None:
+        super().__init__()
+        self.receipt = receipt
 
 
 def _backend(name: str) -> type[Backend]:

@@ -31,7 +31,11 @@ _SESSION = {
     "ABORT_DETACHED_QUERY": True,  # whose process died
     "ERROR_ON_NONDETERMINISTIC_MERGE": True,
     "QUERY_TAG": "zsync",
+    # Else many values go by way of a file, in which some texts stand for null.
+    "CLIENT_STAGE_ARRAY_BINDING_THRESHOLD": 0,
 }
+_CHUNK_ROWS = 10_000
+"""Rows of one request."""
 _TEXT_BYTES = 16_777_216
 """The longest text of a column without a limit of its own (docs.snowflake.com, "String & binary data types")."""
 
@@ -129,11 +133,10 @@ class SnowflakeBackend(Warehouse):
 
     def fill(self, target: str, columns: Sequence[Column], rows: pl.DataFrame) -> None:
         self.run(f"CREATE OR REPLACE TEMPORARY TABLE {STAGED} AS {self.staged_as(target, columns)}")
-        if rows.is_empty():
-            return
         marks = ", ".join("?" * rows.width)
         with self._open.cursor() as cursor:
-            cursor.executemany(f"INSERT INTO {STAGED} VALUES ({marks})", as_text(rows).rows())
+            for part in as_text(rows).iter_slices(_CHUNK_ROWS):
+                cursor.executemany(f"INSERT INTO {STAGED} VALUES ({marks})", part.rows())
 
     def refusal(self, error: Exception) -> Refusal | None:
         return why.refusal(error)

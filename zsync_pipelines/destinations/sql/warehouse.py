@@ -40,6 +40,7 @@ class Warehouse(Backend):
     zoned_type: ClassVar[str]
     greatest_scale: ClassVar[int] = 37
     collated: ClassVar[str]
+    locks = False
     bits: ClassVar[Mapping[str, int]] = {}
     _begun = False
 

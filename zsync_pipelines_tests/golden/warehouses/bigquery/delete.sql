@@ -24,6 +24,7 @@ CREATE OR REPLACE TABLE `crm`.`zsync_staged_f7f1961a249cd106` (k STRING, c0 STRI
 BEGIN TRANSACTION;
 SELECT s.entity_key FROM `crm`.`zsync_staged_f7f1961a249cd106` AS s JOIN `crm`.`contacts` AS t ON t.`id` = s.k WHERE NOT s.maybe_there;
 MERGE INTO `crm`.`zsync_staged_f7f1961a249cd106` AS t USING (SELECT s.entity_key AS k FROM `crm`.`zsync_staged_f7f1961a249cd106` AS s JOIN `crm`.`contacts` AS t ON t.`id` = s.k WHERE NOT s.maybe_there) AS x ON t.entity_key = x.k WHEN MATCHED THEN DELETE;
+SELECT `receipt` FROM `crm`.`zsync_receipts` WHERE `idempotency_key` = ?;
 SELECT 1 FROM `crm`.`zsync_adopted` WHERE `target_table` = ? AND `sync_id` = ? LIMIT 1;
 MERGE INTO `crm`.`contacts` AS t USING `crm`.`zsync_staged_f7f1961a249cd106` AS s ON t.`id` = s.k WHEN MATCHED THEN UPDATE SET `email` = s.c0, `spent` = s.c1, `rate` = s.c2, `orders` = s.c3, `vip` = s.c4, `born` = s.c5, `seen` = s.c6, `local` = s.c7 WHEN NOT MATCHED THEN INSERT (`id`, `email`, `spent`, `rate`, `orders`, `vip`, `born`, `seen`, `local`) VALUES (s.k, s.c0, s.c1, s.c2, s.c3, s.c4, s.c5, s.c6, s.c7);
 INSERT INTO `crm`.`zsync_receipts` VALUES (?, ?, ?, ?, ?, ?, ?, ?);

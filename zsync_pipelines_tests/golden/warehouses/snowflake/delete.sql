@@ -27,6 +27,7 @@ INSERT INTO zsync_staged_rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 BEGIN TRANSACTION;
 SELECT s.entity_key FROM zsync_staged_rows AS s JOIN "PUBLIC"."contacts" AS t ON t."id" = s.k WHERE NOT s.maybe_there;
 MERGE INTO zsync_staged_rows AS t USING (SELECT s.entity_key AS k FROM zsync_staged_rows AS s JOIN "PUBLIC"."contacts" AS t ON t."id" = s.k WHERE NOT s.maybe_there) AS x ON t.entity_key = x.k WHEN MATCHED THEN DELETE;
+SELECT "receipt" FROM "PUBLIC"."zsync_receipts" WHERE "idempotency_key" = ?;
 SELECT 1 FROM "PUBLIC"."zsync_adopted" WHERE "target_table" = ? AND "sync_id" = ? LIMIT 1;
 MERGE INTO "PUBLIC"."contacts" AS t USING zsync_staged_rows AS s ON t."id" = s.k WHEN MATCHED THEN UPDATE SET "email" = s.c0, "spent" = s.c1, "rate" = s.c2, "orders" = s.c3, "vip" = s.c4, "born" = s.c5, "seen" = s.c6, "local" = s.c7 WHEN NOT MATCHED THEN INSERT ("id", "email", "spent", "rate", "orders", "vip", "born", "seen", "local") VALUES (s.k, s.c0, s.c1, s.c2, s.c3, s.c4, s.c5, s.c6, s.c7);
 INSERT INTO "PUBLIC"."zsync_receipts" VALUES (?, ?, ?, ?, ?, ?, ?, ?);
