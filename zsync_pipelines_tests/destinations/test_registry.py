@@ -77,8 +77,8 @@ def test_every_fault_is_named_by_its_setting():
         (
             "oracle://scott:hunter2@host/db",
             (
-                "'oracle' cannot be written to; databases known: bigquery, databricks, duckdb, mariadb, mysql, postgresql, "
-                "redshift, snowflake, sqlite"
+                "'oracle' cannot be written to; databases known: bigquery, databricks, duckdb, mariadb, mysql, "
+                "postgresql, redshift, snowflake, sqlite"
             ),
         ),
         ("sqlite://", "in memory"),

@@ -113,8 +113,10 @@ class SqlDestination(Destination[SqlSettings]):
     def _apply(self, applier: Applier, batch: Batch) -> Receipt:
         """Apply a batch. Where rows and receipt cannot be one transaction, the receipt is written before the rows too,
         as a plan; a batch with a plan is carried out (again) by it, which changes nothing that is done already."""
+        if self._db.atomic and self._db.locks:
+            return applier.apply(batch)
         if self._db.atomic:
-            return applier.apply(batch, None if self._db.locks else lambda receipt: self._check_applied(batch, receipt))
+            return applier.apply(batch, lambda receipt: self._check_applied(batch, receipt))
         planned = self._records.find(batch, planned=True)
         if planned is None:
             return applier.apply(batch, lambda receipt: self._records.store(batch, receipt, planned=True))
