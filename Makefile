@@ -26,7 +26,8 @@ emulators:  ## tests on Snowflake (fakesnow) and ClickHouse (chdb), which have v
 	$(VENV)-emulators/bin/python -m pip install --quiet --disable-pip-version-check 'fakesnow==0.12.1' 'snowflake-connector-python<5'
 	$(VENV)-emulators/bin/pytest -q -m "fakesnow or chdb" zsync_pipelines_tests/sources zsync_pipelines_tests/conformance
 	$(VENV)-emulators/bin/pytest -q zsync_pipelines_tests/sources/test_golden_dialects.py \
-		zsync_pipelines_tests/sources/test_dialects_on_duckdb.py
+		zsync_pipelines_tests/sources/test_dialects_on_duckdb.py \
+		zsync_pipelines_tests/destinations/test_sql_golden.py zsync_pipelines_tests/destinations/test_sql_warehouses.py
 
 bench: $(STAMP)  ## measurements, as ratios within one run
 	$(BIN)/python -m benchmarks.sync_run
