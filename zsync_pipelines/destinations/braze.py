@@ -114,6 +114,7 @@ class BrazeDestination(ApiDestination[BrazeSettings]):
         docs="https://www.braze.com/docs/api/basics",
         members="value in an array attribute",
         fields="the workspace's custom attributes",
+        known_by="external_id, email or phone",
         tested="a stand-in, which the third-party client braze-client drives too",
     )
 

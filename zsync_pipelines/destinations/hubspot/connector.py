@@ -5,8 +5,8 @@
 | 100 contacts per `batch/upsert` and `batch/read`; an empty text clears a property | HubSpot, contacts guide |
 | an `objectWriteTraceId` per input lets 207 name the refused | HubSpot, error handling; of upserts second-hand |
 | members are put on and taken off by record id; only lists of type MANUAL or SNAPSHOT | HubSpot, lists guide |
-| 100 requests in 10 s (190 on higher plans, 110 for OAuth apps) | HubSpot, usage guidelines |
-| 423: the record is locked, wait 2 s; 477: the account is being moved | HubSpot, error handling |
+| 100 requests in 10 s (190 on higher plans, 110 for OAuth apps) | second-hand (HubSpot has usage guidelines) |
+| 423: the record is locked, wait 2 s; 477: the account is being moved | second-hand |
 
 Being on a list is no consent. Subscriptions are properties of their own, to which no column can be mapped.
 """
@@ -95,6 +95,7 @@ class HubSpotDestination(ListDestination[HubSpotSettings]):
         docs="https://developers.hubspot.com/docs/api-reference/latest/crm/lists/guide",
         members="static list",
         fields="the account's contact properties",
+        known_by="email, or a property with unique values",
         tested="a stand-in that HubSpot's Python SDK drives too",
     )
 

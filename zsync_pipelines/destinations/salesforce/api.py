@@ -61,6 +61,7 @@ class SalesforceApi(ApiDestination[SalesforceSettings]):
         docs="https://developer.salesforce.com/docs/atlas.en-us.api_asynch.meta/api_asynch/bulk_api_2_0.htm",
         members="checkbox of a record",
         fields="the object's fields",
+        known_by="an external id field",
         tested="a stand-in that simple-salesforce drives too",
     )
 

@@ -5,7 +5,7 @@
 | 150 MB of base64 a job, which is 100 MB of CSV; 150,000,000 rows a day | Salesforce, Bulk API 2.0 limits |
 | 10,000 rows an internal batch, 15,000 of those a day | Salesforce, Bulk API limits and allocations |
 | a job that is `Open` is not processed; ended ones are kept for 7 days | Salesforce, how requests are processed |
-| an empty value leaves a field as it is, `#N/A` clears it | Salesforce, valid CSV record rows |
+| an empty value leaves a field as it is, `#N/A` clears it | second-hand (Salesforce, valid CSV record rows) |
 
 A job is made and filled by `send`, and started by the first `poll`, when the ledger has its id: no job ever runs that
 nobody knows of. Who opted out stays so: those fields are not offered.
