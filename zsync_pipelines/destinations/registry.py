@@ -21,6 +21,7 @@ BUILT_IN: dict[str, str] = {
     "sql": "zsync_pipelines.destinations.sql:SqlDestination",
     "file": "zsync_pipelines.destinations.file:FileDestination",
     "iterable": "zsync_pipelines.destinations.iterable:IterableDestination",
+    "klaviyo": "zsync_pipelines.destinations.klaviyo:KlaviyoDestination",
     "webhook": "zsync_pipelines.destinations.webhook:WebhookDestination",
 }
 
