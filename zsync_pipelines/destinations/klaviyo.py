@@ -164,7 +164,7 @@ class KlaviyoDestination(ListDestination[KlaviyoSettings]):
                 key = keys[int(place[1])]
                 refused[key] = Rejection(key, str(error["attributes"]["detail"]))
         if len(refused) < job["failed_count"]:
-            return batch.reject_some("refused without naming which")
+            return batch.unconfirmed("Klaviyo refused profiles without naming which")
         return batch.accept_except(refused.values())
 
     def _remove(self, batch: Batch) -> Receipt:
