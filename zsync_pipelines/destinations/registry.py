@@ -24,6 +24,7 @@ BUILT_IN: dict[str, str] = {
     "hubspot": "zsync_pipelines.destinations.hubspot:HubSpotDestination",
     "iterable": "zsync_pipelines.destinations.iterable:IterableDestination",
     "kafka": "zsync_pipelines.destinations.kafka:KafkaDestination",
+    "klaviyo": "zsync_pipelines.destinations.klaviyo:KlaviyoDestination",
     "linkedin_matched_audience": (
         "zsync_pipelines.destinations.linkedin_matched_audience:LinkedInMatchedAudienceDestination"
     ),

@@ -37,7 +37,7 @@ class _Request:
     def content_type(self) -> str:
         return str(self._call.headers.get("content-type", ""))
 
-    @property
+    @cached_property  # openapi-core writes the path's parameters into it
     def parameters(self) -> Any:
         from openapi_core.datatypes import RequestParameters
         from werkzeug.datastructures import Headers, ImmutableMultiDict
