@@ -96,7 +96,7 @@ class KlaviyoDestination(ListDestination[KlaviyoSettings]):
         docs="https://developers.klaviyo.com",
         members="list",
         fields="custom properties, as `properties.<name>`",
-        tested="a stand-in checked against Klaviyo's OpenAPI description",
+        tested="a stand-in checked against Klaviyo's OpenAPI description, which Klaviyo's own SDK drives too",
     )
     always: ClassVar[Mapping[str, str]] = {
         "accept": "application/vnd.api+json",
