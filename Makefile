@@ -20,13 +20,14 @@ lint: $(STAMP)  ## style, format and types
 soak: $(STAMP) mysql  ## what takes longer than CI may
 	HYPOTHESIS_PROFILE=soak $(BIN)/pytest -q -n 2 --dist loadfile
 
-emulators:  ## tests of sources on Snowflake (fakesnow) and ClickHouse (chdb), which have versions of their own of some packages
+emulators:  ## tests on Snowflake (fakesnow) and ClickHouse (chdb), which have versions of their own of some packages
 	$(PYTHON) -m venv $(VENV)-emulators
 	$(VENV)-emulators/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,databricks]' chdb
 	$(VENV)-emulators/bin/python -m pip install --quiet --disable-pip-version-check 'fakesnow==0.12.1' 'snowflake-connector-python<5'
-	$(VENV)-emulators/bin/pytest -q -m "fakesnow or chdb" zsync_pipelines_tests/sources
+	$(VENV)-emulators/bin/pytest -q -m "fakesnow or chdb" zsync_pipelines_tests/sources zsync_pipelines_tests/conformance
 	$(VENV)-emulators/bin/pytest -q zsync_pipelines_tests/sources/test_golden_dialects.py \
-		zsync_pipelines_tests/sources/test_dialects_on_duckdb.py
+		zsync_pipelines_tests/sources/test_dialects_on_duckdb.py \
+		zsync_pipelines_tests/destinations/test_sql_golden.py zsync_pipelines_tests/destinations/test_sql_warehouses.py
 
 oracles:  ## vendors' own packages against our digests and stand-ins
 	$(PYTHON) -m venv $(VENV)-oracles

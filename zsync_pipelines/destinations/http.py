@@ -143,12 +143,16 @@ def allowance(response: httpx.Response) -> Allowance | None:
 
     Understood are `RateLimit-Remaining` and `-Reset`, the same with `X-`, and the structured `RateLimit` of the IETF's
     drafts (draft-ietf-httpapi-ratelimit-headers). A reset may be seconds from now or a time in seconds since 1970.
+    HubSpot tells the length of the window and not its end: then that is the longest to wait.
     """
     if not any(b"ratelimit" in name.lower() for name, _ in response.headers.raw):
         return None  # nearly always; a lookup by name costs far more
     headers = response.headers
     remaining = headers.get("ratelimit-remaining") or headers.get("x-ratelimit-remaining")
     reset = headers.get("ratelimit-reset") or headers.get("x-ratelimit-reset")
+    if remaining is None and "x-hubspot-ratelimit-interval-milliseconds" in headers:
+        remaining = headers.get("x-hubspot-ratelimit-remaining")
+        reset = f"{headers['x-hubspot-ratelimit-interval-milliseconds']}e-3"
     if remaining is None or reset is None:
         structured = headers.get("ratelimit", "")
         left, ends = _REMAINING.search(structured), _RESET.search(structured)

@@ -87,6 +87,7 @@ class IterableDestination(ListDestination[IterableSettings]):
         docs="https://api.iterable.com/api/docs",
         members="static list",
         fields="the project's user fields",
+        known_by="email or user_id",
         tested="a stand-in checked against Iterable's OpenAPI description",
     )
 

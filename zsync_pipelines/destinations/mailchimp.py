@@ -77,6 +77,7 @@ class MailchimpDestination(ListDestination[MailchimpSettings]):
 
     type: ClassVar[str] = "mailchimp"
     noun: ClassVar[str] = "tag"
+    patience: ClassVar[float | None] = 5  # a refusal does not say how long; the limit is one of connections
     settings_type = MailchimpSettings
     capabilities: ClassVar[Capabilities] = Capabilities(
         operations=frozenset(Op),
@@ -190,7 +191,7 @@ class MailchimpDestination(ListDestination[MailchimpSettings]):
         if reply.status == _NOT_FOUND and not path.startswith("/segments/"):
             raise TargetMissingError(f"Mailchimp has no audience {self.settings.audience_id}: correct audience_id")
         if reply.status == _FORBIDDEN and not isinstance(reply.body, dict):
-            raise TryAgainError("Mailchimp asked for patience (HTTP 403 without a reason)", limited=True)
+            raise TryAgainError("Mailchimp asked for patience (HTTP 403)", retry_after=self.patience, limited=True)
         if reply.status == _FORBIDDEN:
             raise CredentialsError(f"Mailchimp forbids this (HTTP 403): a permission is missing; {self.about.advice}")
         return reply

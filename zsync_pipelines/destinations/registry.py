@@ -18,10 +18,21 @@ GROUP = "zsync.destinations"
 
 # Named, not imported: a connector brings its drivers with it, and most runs need one.
 BUILT_IN: dict[str, str] = {
-    "sql": "zsync_pipelines.destinations.sql:SqlDestination",
+    "braze": "zsync_pipelines.destinations.braze:BrazeDestination",
     "file": "zsync_pipelines.destinations.file:FileDestination",
+    "google_customer_match": "zsync_pipelines.destinations.google_customer_match:GoogleCustomerMatchDestination",
+    "hubspot": "zsync_pipelines.destinations.hubspot:HubSpotDestination",
     "iterable": "zsync_pipelines.destinations.iterable:IterableDestination",
+    "kafka": "zsync_pipelines.destinations.kafka:KafkaDestination",
+    "klaviyo": "zsync_pipelines.destinations.klaviyo:KlaviyoDestination",
+    "linkedin_matched_audience": (
+        "zsync_pipelines.destinations.linkedin_matched_audience:LinkedInMatchedAudienceDestination"
+    ),
     "mailchimp": "zsync_pipelines.destinations.mailchimp:MailchimpDestination",
+    "meta_custom_audience": "zsync_pipelines.destinations.meta_custom_audience:MetaDestination",
+    "salesforce": "zsync_pipelines.destinations.salesforce:SalesforceDestination",
+    "sql": "zsync_pipelines.destinations.sql:SqlDestination",
+    "tiktok_custom_audience": "zsync_pipelines.destinations.tiktok_custom_audience:TikTokDestination",
     "webhook": "zsync_pipelines.destinations.webhook:WebhookDestination",
 }
 

@@ -41,7 +41,7 @@ def _cells(kind: type[Destination[Any]], about: About) -> Iterator[str]:
     yield f"[`{kind.type}`](connectors/{kind.type}.md): [{about.label}]({about.docs})"
     yield about.members
     yield ", ".join(sorted(can.operations))
-    yield ", ".join(can.identifiers) if can.identity is Identity.IDENTIFIERS else "entity key"
+    yield about.known_by or (", ".join(can.identifiers) if can.identity is Identity.IDENTIFIERS else "entity key")
     yield _fields(can, about)
     yield _limits(can)
     yield _ROWS[can.row_results]

@@ -51,7 +51,8 @@ class About:
 
     `label`: the vendor's or the product's name. `advice`: what to do about refused credentials. `docs`: the vendor's
     documentation. `members`: what a member is put on ("static list"). `fields`: which fields there are besides those
-    that the capabilities declare. `tested`: what the connector was tested against.
+    that the capabilities declare. `known_by`: what members are known by, where settings say it. `tested`: what the
+    connector was tested against.
     """
 
     label: str
@@ -60,6 +61,7 @@ class About:
     members: str
     tested: str
     fields: str = ""
+    known_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

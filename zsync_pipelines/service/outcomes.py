@@ -123,11 +123,12 @@ def _part_outcomes(part: PlanPart, entries: list[LedgerEntry]) -> PartOutcomes:
 
 
 def _code(receipt: Receipt, outcome: Outcome, reason: str | None) -> int:
-    """An outcome of a receipt as a code. What never arrived counts as not sent; a refusal may leave a doubt."""
+    """An outcome of a receipt as a code. What never arrived counts as not sent, unless it is part of a batch that went
+    unanswered before; a refusal may leave a doubt."""
     if outcome is not Outcome.REJECTED:
         return CODES[outcome]
     if reason == NEVER_ARRIVED:
-        return UNSENT
+        return CODES[Outcome.UNCONFIRMED] if receipt.doubtful else UNSENT
     return REFUSED_IN_DOUBT if receipt.doubtful else CODES[outcome]
 
 

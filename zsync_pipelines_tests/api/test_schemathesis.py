@@ -28,6 +28,7 @@ def test_examples_made_up_requests_and_sequences_of_them(shop: Shop, client: htt
     run(shop, client, "--phases", "examples,fuzzing,stateful", "--max-examples", "5")
 
 
+@pytest.mark.soak
 def test_the_bounds_of_every_parameter_and_most_bodies(shop: Shop, client: httpx.Client) -> None:
     """Without the largest bodies, which take minutes; `make soak` has them."""
     large = ("create_audience", "replace_audience", "create_model", "replace_model")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
+import sqlalchemy as sa
 
 from zsync_pipelines_tests.support import azurite, readers
+from zsync_pipelines_tests.support.kafka_cluster import KafkaCluster
 from zsync_pipelines_tests.support.memory import STORES
 from zsync_pipelines_tests.support.object_server import ObjectServer
 from zsync_pipelines_tests.support.receiver import Receiver
 from zsync_pipelines_tests.support.sftp_server import SftpServer
+from zsync_pipelines_tests.support.warehouses import URLS, Emulated
 
 SECRET = "pl4nted-s3cret"
 _numbers = itertools.count()
@@ -23,15 +28,18 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Place:
-    """Where a test may put things: its own folder, and, on demand, a database of PostgreSQL or MySQL (its URL), a
-    receiver of webhooks, an object store and an SFTP server."""
+    """Where a test may put things: its own folder, and, on demand, a database of PostgreSQL, MySQL or Snowflake (its
+    URL), a warehouse that is not here, a receiver of webhooks, an object store, an SFTP server and a Kafka cluster."""
 
     folder: Path
     postgres: Callable[[], str]
     mysql: Callable[[], str]
+    snowflake: Callable[[], str]
+    warehouse: Callable[[str], Emulated]
     receiver: Callable[[], Receiver]
     objects: Callable[[], ObjectServer]
     sftp: Callable[[], SftpServer]
+    kafka: Callable[[], KafkaCluster]
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,13 @@ def _sql(backend: str, on_remove: str) -> Case:
         if backend == "postgresql":
             url = place.postgres()
             read = lambda payload: readers.read_postgresql(url, table, payload, where)  # noqa: E731
+        elif backend == "redshift":  # as far as PostgreSQL is like it
+            read = lambda payload: readers.read_postgresql(place.postgres(), table, payload, where)  # noqa: E731
+            local = sa.make_url(place.postgres()).set(drivername="redshift")
+            url = local.update_query_dict({"sslmode": "disable"}).render_as_string(hide_password=False)
+        elif backend == "snowflake":
+            url = place.snowflake()
+            read = lambda payload: readers.read_snowflake(url, table, payload, where)  # noqa: E731
         elif backend == "mysql":
             url = place.mysql()
             read = lambda payload: readers.read_mysql(url, table, payload, where)  # noqa: E731
@@ -71,8 +86,25 @@ def _sql(backend: str, on_remove: str) -> Case:
         "duckdb": f"duckdb:////nowhere/at/all.duckdb?motherduck_token={SECRET}",
         "postgresql": f"postgresql://someone:{SECRET}@127.0.0.1:1/crm",
         "mysql": f"mysql://someone:{SECRET}@127.0.0.1:1/crm",
+        "redshift": f"redshift://someone:{SECRET}@127.0.0.1:1/crm",
+        "snowflake": f"snowflake://someone:{SECRET}@nowhere/CRM/PUBLIC?private_key_passphrase={SECRET}",
     }
-    return Case(f"sql-{backend}-{on_remove}", "sql", make, {"url": unusable[backend], "table": "contacts"})
+    # The emulator lets everybody in, but has no such schema.
+    table = "NOWHERE.contacts" if backend == "snowflake" else "contacts"
+    return Case(f"sql-{backend}-{on_remove}", "sql", make, {"url": unusable[backend], "table": table})
+
+
+def _translated(dialect: str, on_remove: str) -> Case:
+    where = "is_member" if on_remove == "flag" else "1=1"
+
+    def make(place: Place) -> tuple[dict[str, Any], Callable[[pa.Schema], readers.Held]]:
+        table, server = f"contacts{next(_numbers)}", place.warehouse(dialect)
+        config = {"url": server.url, "table": table, "on_remove": on_remove}
+        return config, lambda payload: server.read(table, payload, where)
+
+    # Everybody is let in, but there is no such schema.
+    unusable = {"url": URLS[dialect].format(secret=SECRET), "table": "nowhere.contacts"}
+    return Case(f"sql-{dialect}-translated-{on_remove}", "sql", make, unusable)
 
 
 Made = tuple[dict[str, Any], Callable[[pa.Schema], readers.Held]]
@@ -157,12 +189,39 @@ def _webhook() -> Case:
     return Case("webhook", "webhook", make, {"url": f"http://127.0.0.1:1/hook?token={SECRET}"})
 
 
+def _kafka() -> Case:
+    def make(place: Place) -> Made:
+        cluster = place.kafka()
+        topic = cluster.new_topic()
+
+        def read(payload: pa.Schema) -> readers.Held:
+            rows = {key: json.loads(value) for key, value in cluster.compacted(topic).items()}
+            return {
+                key: {f.name: readers.parse(row[f.name], f.type) for f in payload if f.name in row}
+                for key, row in rows.items()
+            }
+
+        return {"bootstrap_servers": cluster.servers, "topic": topic}, read
+
+    unusable = {"bootstrap_servers": "127.0.0.1:1", "topic": "t", "username": "someone", "password": SECRET}
+    return Case("kafka", "kafka", make, {**unusable, "timeout_seconds": 0.2})
+
+
 _SQL = ("sqlite", "duckdb", "postgresql", "mysql")
 _FORMATS = ("csv", "jsonl", "parquet")
 _LAYOUTS = ("deltas", "snapshot")
 CASES = [
     _webhook(),
+    _kafka(),
     *(_sql(backend, on_remove) for backend in _SQL for on_remove in ("delete", "flag")),
+    *(
+        pytest.param(_sql("snowflake", on_remove), marks=[pytest.mark.fakesnow, pytest.mark.soak])
+        for on_remove in ("delete", "flag")
+    ),
+    _sql("redshift", "delete"),
+    pytest.param(_sql("redshift", "flag"), marks=pytest.mark.soak),
+    *(_translated(dialect, "delete") for dialect in URLS),
+    *(pytest.param(_translated(dialect, "flag"), marks=pytest.mark.soak) for dialect in URLS),
     *(_file(kind, layout) for kind in _FORMATS for layout in _LAYOUTS),
     # What a file holds does not depend on where it lies, so not every format is put everywhere.
     *(_sftp("csv", layout) for layout in _LAYOUTS),

@@ -76,7 +76,10 @@ def test_every_fault_is_named_by_its_setting():
         ("not a url hunter2", "no SQLAlchemy URL"),
         (
             "oracle://scott:hunter2@host/db",
-            "'oracle' cannot be written to; databases known: duckdb, mariadb, mysql, postgresql, sqlite",
+            (
+                "'oracle' cannot be written to; databases known: bigquery, databricks, duckdb, mariadb, mysql, "
+                "postgresql, redshift, snowflake, sqlite"
+            ),
         ),
         ("sqlite://", "in memory"),
         ("duckdb:///:memory:", "in memory"),

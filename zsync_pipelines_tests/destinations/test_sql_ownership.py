@@ -8,8 +8,17 @@ import pyarrow as pa
 import pytest
 
 from zsync_pipelines.domain.delivery import Op, Outcome
+from zsync_pipelines_tests.destinations.conftest import WAREHOUSES, make_table, make_warehouse_table
 
 ABC = {key: {"email": f"{key}@x.org"} for key in ("1", "2", "3")}
+
+
+@pytest.fixture(params=["sqlite", "duckdb", "postgresql", pytest.param("mysql", marks=pytest.mark.mysql), *WAREHOUSES])
+def table(request, tmp_path):
+    if request.param in WAREHOUSES:
+        yield from make_warehouse_table(request, request.param, tmp_path)
+    else:
+        yield make_table(request, request.param, tmp_path)
 
 
 @pytest.fixture
@@ -52,7 +61,8 @@ def test_an_adopted_row_is_updated_and_never_deleted(with_stranger):
     (removed,) = table.run((Op.REMOVE, ABC))
     assert removed.count(Outcome.ACCEPTED) == 3
     assert table.held("id, email, note") == [(2, "new", "theirs")]
-    assert table.sql("SELECT * FROM zsync_adopted") == []
+    if table.backend != "databricks":  # where a batch is no transaction, the promise is kept for good
+        assert table.sql("SELECT * FROM zsync_adopted") == []
 
 
 def test_an_adopted_row_stays_even_when_adopt_is_switched_off(with_stranger):

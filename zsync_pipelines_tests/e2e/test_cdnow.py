@@ -87,8 +87,11 @@ def contacts(url):
 
 
 SERVERS = {"postgresql": "postgres_url", "mysql": "mysql_url"}
+_OTHERS = [("duckdb", "duckdb"), ("duckdb", "postgresql"), ("postgresql", "sqlite"), ("postgresql", "duckdb")]
 PAIRS = [
-    *((shop, crm) for shop in ("duckdb", "postgresql") for crm in ("sqlite", "duckdb", "postgresql")),
+    ("duckdb", "sqlite"),
+    ("postgresql", "postgresql"),
+    *(pytest.param(*pair, marks=pytest.mark.soak) for pair in _OTHERS),
     pytest.param("duckdb", "mysql", marks=pytest.mark.mysql),
 ]
 

@@ -65,6 +65,7 @@ POINTS = [
     "evaluated", "planned", "recorded", "sent", "noted", "snapshot written", "refusals written", "inside the commit",
     "committed",
 ]  # fmt: skip
+IN_CI = {"recorded", "sent", "snapshot written", "inside the commit", "committed"}
 PEOPLE = 400
 
 
@@ -136,13 +137,13 @@ def kill_at_random_instants(place: Place, chance: random.Random) -> None:
     place.check_recovery(many(PEOPLE - 100, salt="-new"))
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", [pytest.param(p, marks=[] if p in IN_CI else pytest.mark.soak) for p in POINTS])
 def test_kill_at_every_step(place, point):
     times = 2 if point in ("recorded", "sent", "noted") else 0
     kill_at(place("sqlite", "sql"), point, times)
 
 
-@pytest.mark.parametrize("point", ["recorded", "sent", "inside the commit"])
+@pytest.mark.parametrize("point", ["sent", *(pytest.param(p, marks=pytest.mark.soak) for p in ("recorded", "noted"))])
 def test_kill_at_steps_with_a_destination_that_keeps_no_receipts_and_runs_in_postgresql(place, point):
     kill_at(place("postgresql", "webhook"), point, 0)
 

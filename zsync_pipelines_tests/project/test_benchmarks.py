@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 SMALL = ["--customers", "2000", "--events", "10000", "--postgresql", "1000", "--repeats", "1", "--json"]
 
 
+@pytest.mark.soak
 @pytest.mark.postgres
 def test_the_benchmark_of_audiences_runs() -> None:
     assert printed("benchmarks.audience", *SMALL)
@@ -56,6 +57,7 @@ def test_the_benchmark_of_the_api_runs() -> None:
     assert figures[-1]["requests"] == 100
 
 
+@pytest.mark.soak
 def test_the_benchmark_of_connectors_runs() -> None:
     (figure,) = printed("benchmarks.connectors", "--rows", "50", "--only", "iterable", "--json")
     assert figure["members"] == 50

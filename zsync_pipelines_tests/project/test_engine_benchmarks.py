@@ -44,6 +44,7 @@ def test_all_who_are_beside_the_diff_find_the_same_changes(tmp_path: Path) -> No
     assert found["versions"]["polars"] and found["machine"]["cores"] and found["date"]
 
 
+@pytest.mark.soak
 def test_the_benchmark_of_sizes_runs_and_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "scale.json"
     found, printed = run("scale", "--rows", "2000", "--work", str(tmp_path), to=file)

@@ -58,7 +58,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     return Catalog.of(load_files([file]).objects)
 
 
-@pytest.mark.parametrize("day", DAYS, ids=str)
+@pytest.mark.parametrize("day", [DAYS[0], DAYS[2], pytest.param(DAYS[1], marks=pytest.mark.soak)], ids=str)
 @pytest.mark.parametrize("name", AUDIENCES)
 def test_members_are_those_of_the_sql_by_hand(
     shop: str, warehouse: Path, catalog: Catalog, name: str, day: date

@@ -110,7 +110,7 @@ HISTORY = {
 
 
 @pytest.mark.parametrize("source", ["duckdb"], indirect=True)
-@settings(max_examples=80)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_members_are_those_of_the_reference(source: Backend, data: st.DataObject) -> None:
     check(source, **{name: data.draw(strategy, label=name) for name, strategy in HISTORY.items()})
@@ -118,7 +118,7 @@ def test_members_are_those_of_the_reference(source: Backend, data: st.DataObject
 
 @pytest.mark.mysql
 @pytest.mark.parametrize("source", ["mysql"], indirect=True)
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_members_are_those_of_the_reference_on_a_server(source: Backend, data: st.DataObject) -> None:
     check(source, **{name: data.draw(strategy, label=name) for name, strategy in HISTORY.items()})

@@ -68,6 +68,17 @@ def read_mysql(url: str, table: str, payload: pa.Schema, where: str = "1=1") -> 
     return held
 
 
+def read_snowflake(url: str, table: str, payload: pa.Schema, where: str = "1=1") -> Held:
+    import snowflake.connector
+
+    database, _, schema = str(sa.make_url(url).database).partition("/")
+    with snowflake.connector.connect(
+        user="reader", database=database, schema=schema, session_parameters={"TIMEZONE": "UTC"}
+    ) as connection:
+        cursor = connection.cursor()
+        return _read(cursor.execute, f'"{table}"', payload, where.replace("is_member", '"is_member"'))
+
+
 def read_file(path: Path, payload: pa.Schema) -> list[tuple[str, dict[str, Any]]]:
     """Rows of a file in any format, in order."""
     if path.suffix == ".parquet":

@@ -13,7 +13,7 @@ import httpx
 
 from zsync_pipelines.destinations.http import ask
 from zsync_pipelines.domain.capabilities import Allowance
-from zsync_pipelines.errors import CredentialsError, OutcomeUnknownError
+from zsync_pipelines.errors import CredentialsError, OutcomeUnknownError, TryAgainError
 
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
 _JSON = {"content-type": "application/json"}
@@ -58,7 +58,7 @@ class Api:
     """One vendor's API as one connector calls it.
 
     `label`: the vendor, for messages. `advice`: what to do about refused credentials. `always`: headers of every
-    request.
+    request. `patience`: seconds to wait where the vendor asks for it (429) and never says how long.
     """
 
     client: httpx.Client = field(repr=False)
@@ -68,6 +68,7 @@ class Api:
     advice: str
     heed: Callable[[Allowance], None] = field(repr=False)
     always: Mapping[str, str] = field(default_factory=dict, repr=False)
+    patience: float | None = None
 
     def call(
         self,
@@ -91,15 +92,8 @@ class Api:
         kind, sent = _encoded(body, form, content)
         known = self.credentials.headers()
         for again in (False, True):
-            response = ask(
-                self.client,
-                method,
-                str(url),
-                {**kind, **self.always, **(headers or {}), **known},
-                sent,
-                self.heed,
-                {*judged, _UNAUTHORIZED, _FORBIDDEN},
-            )
+            sends = {**kind, **self.always, **(headers or {}), **known}
+            response = self._asked(method, str(url), sends, sent, {*judged, _UNAUTHORIZED, _FORBIDDEN})
             if response.status_code != _UNAUTHORIZED or _UNAUTHORIZED in judged or again:
                 break
             if not self.credentials.renew(known):
@@ -107,6 +101,16 @@ class Api:
             known = self.credentials.headers()
         self._refuse(response.status_code, judged)
         return Reply(response.status_code, self._decoded(response), response.content, response.headers)
+
+    def _asked(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None, judged: Collection[int]
+    ) -> httpx.Response:
+        try:
+            return ask(self.client, method, url, headers, content, self.heed, judged)
+        except TryAgainError as error:
+            if not error.limited or error.retry_after is not None or self.patience is None:
+                raise
+            raise TryAgainError(str(error), retry_after=self.patience, limited=True) from None
 
     def _url(self, path: str) -> str:
         base = self.base_url.rstrip("/")
@@ -152,6 +156,23 @@ def plain(value: Any) -> Any:
     if isinstance(value, date):
         return value.isoformat()
     raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+def text(value: Any) -> str:
+    """A field's value for APIs that take nothing but text: booleans in lower case, times without a zone in UTC, null
+    as the empty text."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case datetime() if value.tzinfo is None:
+            return str(plain(value.replace(tzinfo=UTC)))
+        case date():
+            return str(plain(value))
+        case Decimal():
+            return format(value, "f")
+    return str(value)
 
 
 def _encoded(

@@ -60,6 +60,8 @@ class ApiDestination(Destination[A]):
     about: ClassVar[About]
     always: ClassVar[Mapping[str, str]] = {}
     """Headers of each request."""
+    patience: ClassVar[float | None] = None
+    """Seconds to wait where the vendor asks for patience and never says how long."""
 
     def __init__(self, settings: A) -> None:
         super().__init__(settings)
@@ -72,6 +74,7 @@ class ApiDestination(Destination[A]):
             advice=self.about.advice,
             heed=lambda allowance: self._heed(allowance),  # noqa: PLW0108  # `listen` changes it later
             always=self.always,
+            patience=self.patience,
         )
 
     @abstractmethod

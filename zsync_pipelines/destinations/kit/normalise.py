@@ -19,6 +19,7 @@ _NANP = r"^\+1[2-9]\d{2}[2-9]\d{6}$"
 """Numbers of the North American plan in full: the only ones that need no look into the plans of the world, where an
 `0` after the country code may or may not belong to the number."""
 _COUNTRY = r"^[a-z]{2}$"
+_DEVICE = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
 
 def normaliser(what: str, build: Callable[[pl.Expr], pl.Expr]) -> Normaliser:
@@ -59,6 +60,12 @@ GMAIL = normaliser("e-mail address", _gmail)
 
 COUNTRY = normaliser("ISO 3166-1 alpha-2 country code", lambda text: matching(lowered(text), _COUNTRY))
 """Two letters in lower case."""
+
+COUNTRY_CODE = normaliser(COUNTRY.what, lambda text: matching(lowered(text), _COUNTRY).str.to_uppercase())
+"""Two letters in upper case."""
+
+DEVICE_ID = normaliser("mobile advertising id", lambda text: matching(lowered(text), _DEVICE))
+"""Of Apple's (IDFA) or Google's (GAID, AAID): in lower case, with hyphens."""
 
 
 @cache

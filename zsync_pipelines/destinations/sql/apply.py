@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from zsync_pipelines.destinations.sql.backend import Backend
 from zsync_pipelines.destinations.sql.records import Records
-from zsync_pipelines.destinations.sql.values import STAGED, Chosen, Column, Place, Table
+from zsync_pipelines.destinations.sql.values import Chosen, Column, Place, Table
 from zsync_pipelines.domain.capabilities import FieldType
 from zsync_pipelines.domain.delivery import FIELD_PREFIX, MAYBE_THERE, Batch, Op, Receipt, Rejection
 from zsync_pipelines.domain.keys import KEY, KeyType
@@ -36,19 +36,29 @@ class Applier:
     expects_strangers: bool = False
     """Whether a batch of this run met a row that exists already: then the fast way in is not tried again."""
 
-    def apply(self, batch: Batch) -> Receipt:
-        """Apply a batch and return its receipt. The database's errors are the caller's to judge."""
+    def apply(self, batch: Batch, decided: Callable[[Receipt], None] | None = None) -> Receipt:
+        """Apply a batch and return its receipt. `decided` is told the receipt before the target is changed. The
+        database's errors are the caller's to judge."""
         frame, rejections = self._fitting(pl.DataFrame(batch.table), batch.key_type)
-        match batch.op:
-            case Op.ADD:
-                rejections += self._add(batch, frame)
-            case Op.UPDATE:
-                rejections += self._stage_apart(frame, batch)
-                self._put(batch)
-            case Op.REMOVE:
-                self._stage(frame, [], batch.key_type)
-                self._remove(batch)
-        return batch.accept_except(rejections)
+        if batch.op is Op.ADD:
+            if self._insert(batch, frame):
+                return batch.accept_except(rejections)
+            rejections += self._stage_apart(frame, batch) + self._apart(batch)
+        elif batch.op is Op.UPDATE:
+            rejections += self._stage_apart(frame, batch)
+        else:
+            self._stage(frame, [], batch.key_type)
+        receipt = batch.accept_except(rejections)
+        if decided:
+            decided(receipt)
+        (self._remove if batch.op is Op.REMOVE else self._put)(batch)
+        return receipt
+
+    def repeat(self, batch: Batch, planned: Receipt) -> None:
+        """Apply a batch that may have been applied, as it was decided then. Rows that are there by now are the sync's
+        own: those of strangers are among the plan's exceptions."""
+        rows = pl.DataFrame(batch.table).filter(~pl.col(KEY).is_in(list(planned.exceptions)))
+        self.apply(replace(batch, table=rows.with_columns(pl.lit(value=True).alias(MAYBE_THERE)).to_arrow()))
 
     def _fitting(self, frame: pl.DataFrame, key_type: KeyType) -> tuple[pl.DataFrame, list[Rejection]]:
         """The rows whose key the key column holds as it is, and the others. Only text can fail: `007` is no integer."""
@@ -68,20 +78,24 @@ class Applier:
         reason = f"this key is text that the key column ({column.native}) cannot hold"
         return frame.filter(fits), [Rejection(other, reason) for other in others]
 
-    def _add(self, batch: Batch, frame: pl.DataFrame) -> list[Rejection]:
-        """Insert rows that are new, and refuse or adopt those of strangers."""
+    def _insert(self, batch: Batch, frame: pl.DataFrame) -> bool:
+        """Insert rows of which none should exist, the fast way. False if that did not work."""
         maybe = MAYBE_THERE in frame.columns and bool(frame[MAYBE_THERE].any())
-        if not (maybe or self.expects_strangers or self.records.any_adopted(batch.sync_id)):
-            values = self._values(frame, batch.fields, batch.key_type)
-            flag = [pl.lit(value=True).alias(IS_MEMBER)] if self.flags else []
-            if self.db.insert_new(self._target, self._columns(batch.fields), frame.select(*values, *flag)):
-                return []
-            self.expects_strangers = True
-        rejections = self._stage_apart(frame, batch)
+        if maybe or self.expects_strangers or self.records.any_adopted(batch.sync_id):
+            return False
+        values = self._values(frame, batch.fields, batch.key_type)
+        flag = [pl.lit(value=True).alias(IS_MEMBER)] if self.flags else []
+        self.expects_strangers = not self.db.insert_new(
+            self._target, self._columns(batch.fields), frame.select(*values, *flag)
+        )
+        return not self.expects_strangers
+
+    def _apart(self, batch: Batch) -> list[Rejection]:
+        """Adopt the strangers' rows among the staged ones, or take them out; the rejections."""
         not_ours = "NOT s.maybe_there"
         if self.flags:
             not_ours += f" AND (t.{self.db.quote(IS_MEMBER)} IS NULL OR t.{self.db.quote(IS_MEMBER)})"
-        strangers = Chosen(f"{STAGED} AS s JOIN {self._target} AS t ON {self._same_row}", not_ours)
+        strangers = Chosen(f"{self.db.staged} AS s JOIN {self._target} AS t ON {self._same_row}", not_ours)
         refused: list[str] = []
         if self.adopt:
             self.records.adopt(batch.sync_id, strangers)
@@ -89,30 +103,26 @@ class Applier:
             refused = [key for (key,) in self.db.execute(f"SELECT s.entity_key FROM {strangers}")]
         if refused:
             self.db.unstage(strangers)
-        self._put(batch)
-        return rejections + [Rejection(key, ROW_EXISTS) for key in refused]
+        return [Rejection(key, ROW_EXISTS) for key in refused]
 
     def _put(self, batch: Batch) -> None:
-        """Update the staged rows that exist, insert the others. Not an upsert statement: that would ask for columns
-        that only new rows need."""
-        names = self._columns(batch.fields)[1:]
-        values = [*(f"s.c{n}" for n in range(len(batch.fields))), *(["TRUE"] if self.flags else [])]
-        if names:
-            self.db.update(self._target, self._key_column, dict(zip(names, values, strict=True)))
-        new = Chosen(f"{STAGED} AS s", f"NOT EXISTS (SELECT 1 FROM {self._target} AS t WHERE {self._same_row})")
-        self.records.forget(batch.sync_id, new)  # a row that the sync puts there is its own
-        columns = ", ".join(self._columns(batch.fields))
-        self.db.execute(f"INSERT INTO {self._target} ({columns}) SELECT {', '.join(['s.k', *values])} FROM {new}")
+        """Update the staged rows that exist, insert the others."""
+        values = ["s.k", *(f"s.c{n}" for n in range(len(batch.fields))), *(["TRUE"] if self.flags else [])]
+        new = Chosen(f"{self.db.staged} AS s", f"NOT EXISTS (SELECT 1 FROM {self._target} AS t WHERE {self._same_row})")
+        if self.records.any_adopted(batch.sync_id):
+            self.records.forget(batch.sync_id, new)  # a row that the sync puts there is its own
+        self.db.put(self._target, self._key_column, dict(zip(self._columns(batch.fields), values, strict=True)))
 
     def _remove(self, batch: Batch) -> None:
         if self.flags:
             # The adoption is kept: the row stays, and so does the promise never to delete it.
             self.db.update(self._target, self._key_column, {self.db.quote(IS_MEMBER): "FALSE"})
             return
-        staged = Chosen(f"{STAGED} AS s")
+        staged = Chosen(f"{self.db.staged} AS s")
         if self.records.any_adopted(batch.sync_id):
             self.records.delete_own(batch.sync_id, self._target, self._key_column)
-            self.records.forget(batch.sync_id, staged)
+            if self.db.atomic:  # else a batch that died here, and is applied again, would delete the adopted row
+                self.records.forget(batch.sync_id, staged)
         else:
             self.db.delete(self._target, self._key_column, "s.k", staged)
 

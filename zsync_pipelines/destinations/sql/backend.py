@@ -22,7 +22,9 @@ class Backend(ABC):
     """One connection to one database, opened when it is first needed. Errors come as the driver raises them.
 
     `types`: of new columns; `zoned`: what follows that of timestamps with a zone. `specs`: what new columns take, where
-    that is less than all of their family. `key_length`: the longest text key, in characters.
+    that is less than all of their family. `key_length`: the longest text key, in characters. `key_spaces`: keys that
+    differ in spaces at their end are different ones. `text_bytes`: the longest text that zsync's own tables hold.
+    `atomic`: a transaction holds changes of several tables. `locks`: `lock` waits. `staged`: the table of staged rows.
     """
 
     folds_case: ClassVar[bool]
@@ -32,6 +34,11 @@ class Backend(ABC):
     zoned: ClassVar[str] = " WITH TIME ZONE"
     specs: ClassVar[Mapping[FieldType, FieldSpec]] = {}
     key_length: ClassVar[int | None] = None
+    key_spaces: ClassVar[bool] = True
+    text_bytes: ClassVar[int | None] = None
+    atomic: ClassVar[bool] = True
+    locks: ClassVar[bool] = True
+    staged: str = STAGED
 
     def __init__(self, url: sa.URL) -> None:
         self.url = url
@@ -92,8 +99,9 @@ class Backend(ABC):
         except self.errors:
             self.close()
 
-    def lock(self, name: str) -> None:
-        """Wait for other transactions that hold this lock. Databases with one writer at a time need none."""
+    def lock(self, name: str, table: Place | None = None) -> None:
+        """Wait for other transactions that hold this lock; where locks have no names, for those that lock the table.
+        Databases with one writer at a time need none."""
         return
 
     # Tables
@@ -142,6 +150,22 @@ class Backend(ABC):
         """The statement that makes a table."""
         return f"CREATE TABLE {self.quoted(place)} ({columns})"
 
+    def new_key(self, name: str, native: str) -> str:
+        """The definition of a column that is a table's key."""
+        return f"{self.quote(name)} {native} NOT NULL PRIMARY KEY"
+
+    def new_flag(self, name: str) -> str:
+        """The definition of a boolean column that is true unless something else is said."""
+        return f"{self.quote(name)} {self.types[FieldType.BOOLEAN]} NOT NULL DEFAULT TRUE"
+
+    def key_of(self, columns: str) -> str:
+        """The definition of a key of several columns."""
+        return f"PRIMARY KEY ({columns})"
+
+    def timestamp_type(self, *, zoned: bool) -> str:
+        """The type of a new column for timestamps."""
+        return self.types[FieldType.TIMESTAMP] + (self.zoned if zoned else "")
+
     def short_text(self, length: int) -> str:
         """The type of a new text column in a primary key, for texts of up to so many characters."""
         return self.types[FieldType.TEXT]
@@ -185,6 +209,18 @@ class Backend(ABC):
 
     # Statements about the staged rows
 
+    def put(self, target: str, key: Column, values: Mapping[str, str]) -> None:
+        """Update the staged rows that exist, insert the others. `values`: expressions over `s`, by quoted column, the
+        key's first. Not an upsert statement: that would ask for columns that only new rows need."""
+        changed = dict(list(values.items())[1:])
+        if changed:
+            self.update(target, key, changed)
+        new = f"NOT EXISTS (SELECT 1 FROM {target} AS t WHERE {self.same(key, f't.{self.quote(key.name)}', 's.k')})"
+        self.execute(
+            f"INSERT INTO {target} ({', '.join(values)}) SELECT {', '.join(values.values())} "
+            f"FROM {self.staged} AS s WHERE {new}"
+        )
+
     def same(self, column: Column, one: str, other: str) -> str:
         """A condition: two values of a column are the same key."""
         return f"{one} = {other}"
@@ -198,7 +234,7 @@ class Backend(ABC):
         """Update the target's rows that are staged. `values`: expressions over `s`, by quoted column."""
         pairs = ", ".join(f"{column} = {value}" for column, value in values.items())
         same = self.same(key, f"t.{self.quote(key.name)}", "s.k")
-        self.execute(f"UPDATE {target} AS t SET {pairs} FROM {STAGED} AS s WHERE {same}")
+        self.execute(f"UPDATE {target} AS t SET {pairs} FROM {self.staged} AS s WHERE {same}")
 
     def delete(
         self, table: str, column: Column, value: str, rows: Chosen, where: str = "1 = 1", parameters: Sequence[Any] = ()
@@ -209,7 +245,7 @@ class Backend(ABC):
 
     def unstage(self, rows: Chosen) -> None:
         """Take rows out of the staged table."""
-        self.execute(f"DELETE FROM {STAGED} WHERE entity_key IN (SELECT s.entity_key FROM {rows})")
+        self.execute(f"DELETE FROM {self.staged} WHERE entity_key IN (SELECT s.entity_key FROM {rows})")
 
     # Errors
 

@@ -15,13 +15,13 @@ from zsync_pipelines.destinations.sql.values import Place, Table
 from zsync_pipelines.domain.capabilities import Capabilities, TargetFields
 from zsync_pipelines.domain.delivery import Batch, Op, Receipt
 from zsync_pipelines.domain.destination import CheckStatus, CheckStep, Destination, SyncShape
-from zsync_pipelines.errors import ConfigError, DestinationError, TryAgainError, UnreachableError
+from zsync_pipelines.errors import ConfigError, DestinationError, OutcomeUnknownError, TryAgainError, UnreachableError
 
 BATCH_ROWS = 100_000
 
 
 class SqlDestination(Destination[SqlSettings]):
-    """A table in SQLite, DuckDB, PostgreSQL, MySQL or MariaDB."""
+    """A table in SQLite, DuckDB, PostgreSQL, MySQL, MariaDB, Snowflake, BigQuery, Redshift or Databricks."""
 
     type = "sql"
     settings_type = SqlSettings
@@ -91,7 +91,7 @@ class SqlDestination(Destination[SqlSettings]):
             with self._db.transaction():
                 receipt = self._records.find(batch)
                 if receipt is None:
-                    receipt = self._applier.apply(batch)
+                    receipt = self._apply(self._applier, batch)
                     self._records.store(batch, receipt)
         except self._db.errors as error:
             refusal = self._db.refusal(error)
@@ -100,11 +100,35 @@ class SqlDestination(Destination[SqlSettings]):
             found = self._db.explain(error)
         except UnreachableError as error:
             found = error
+        except _AppliedError as applied:
+            return applied.receipt
         else:
             return receipt
-        if isinstance(found, UnreachableError):  # the transaction is gone with the connection: nothing was applied
-            raise TryAgainError(str(found)) from None
+        if isinstance(found, UnreachableError):
+            if not self._db.atomic:
+                raise OutcomeUnknownError(str(found)) from None
+            raise TryAgainError(str(found)) from None  # the transaction is gone with the connection
         raise found from None
+
+    def _apply(self, applier: Applier, batch: Batch) -> Receipt:
+        """Apply a batch. Where rows and receipt cannot be one transaction, the receipt is written before the rows too,
+        as a plan; a batch with a plan is carried out (again) by it, which changes nothing that is done already."""
+        if self._db.atomic and self._db.locks:
+            return applier.apply(batch)
+        if self._db.atomic:
+            return applier.apply(batch, lambda receipt: self._check_applied(batch, receipt))
+        planned = self._records.find(batch, planned=True)
+        if planned is None:
+            return applier.apply(batch, lambda receipt: self._records.store(batch, receipt, planned=True))
+        applier.repeat(batch, planned)
+        return planned
+
+    def _check_applied(self, batch: Batch, receipt: Receipt) -> None:
+        """Where nothing waits for a transaction that is just applying a batch, it may have ended meanwhile: then rows
+        that exist are of the batch itself."""
+        found = self._records.find(batch) if receipt.exceptions else None
+        if found is not None:
+            raise _AppliedError(found)
 
     def lookup(self, batch: Batch) -> Receipt | None:
         never = batch.never_arrived()
@@ -112,7 +136,10 @@ class SqlDestination(Destination[SqlSettings]):
             if not self._db.connect(writing=False) or not self._records.exist():
                 return never
             with self._db.reading():
-                return self._records.find(batch) or never
+                found = self._records.find(batch)
+                if found is None and not self._db.atomic and self._records.find(batch, planned=True):
+                    return None  # begun: whether its rows got in is not known
+                return found or never
 
     def close(self) -> None:
         self._db.close()
@@ -161,6 +188,14 @@ class SqlDestination(Destination[SqlSettings]):
             raise self._db.explain(error) from None
 
 
+class _AppliedError(Exception):
+    """A batch was applied by an earlier try."""
+
+    def __init__(self, receipt: Receipt) -> None:
+        super().__init__()
+        self.receipt = receipt
+
+
 def _backend(name: str) -> type[Backend]:
     """The database's implementation; drivers are heavy and partly extras, so each is imported when it is needed."""
     try:
@@ -196,11 +231,39 @@ def _mysql() -> type[Backend]:
     return MySQLBackend
 
 
+def _snowflake() -> type[Backend]:
+    from zsync_pipelines.destinations.sql.snowflake import SnowflakeBackend
+
+    return SnowflakeBackend
+
+
+def _redshift() -> type[Backend]:
+    from zsync_pipelines.destinations.sql.redshift import RedshiftBackend
+
+    return RedshiftBackend
+
+
+def _bigquery() -> type[Backend]:
+    from zsync_pipelines.destinations.sql.bigquery import BigQueryBackend
+
+    return BigQueryBackend
+
+
+def _databricks() -> type[Backend]:
+    from zsync_pipelines.destinations.sql.databricks import DatabricksBackend
+
+    return DatabricksBackend
+
+
 _BACKENDS: Mapping[str, Callable[[], type[Backend]]] = {
     "sqlite": _sqlite,
     "duckdb": _duckdb,
     "postgresql": _postgresql,
     "mysql": _mysql,
     "mariadb": _mysql,
+    "snowflake": _snowflake,
+    "redshift": _redshift,
+    "bigquery": _bigquery,
+    "databricks": _databricks,
 }
 _EXTRAS = {"postgresql": "postgres", "mariadb": "mysql"}

@@ -21,7 +21,7 @@ from zsync_pipelines.destinations.sql.mysql_session import (
     Server,
     arguments,
 )
-from zsync_pipelines.destinations.sql.values import Refusal
+from zsync_pipelines.destinations.sql.values import Place, Refusal
 from zsync_pipelines.errors import DestinationError, OutcomeUnknownError, UnreachableError
 
 _MARK = re.compile("\x00(\\d+)\x00")
@@ -112,7 +112,7 @@ class MySQLConnection(Backend):
         super().rollback()
         self._unlock()
 
-    def lock(self, name: str) -> None:
+    def lock(self, name: str, table: Place | None = None) -> None:
         # The server's lock belongs to the session: `commit` and `rollback` give it back. It is the server's, not the
         # schema's, and its name is short.
         own = "zsync " + hashlib.sha256(name.encode()).hexdigest()[:40]

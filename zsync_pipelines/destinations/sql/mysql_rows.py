@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,10 +22,18 @@ class RowTooLargeError(Exception):
 def inserts(table: str, columns: Sequence[str], rows: pl.DataFrame, limit: int) -> Iterator[bytes]:
     """INSERT statements for the rows, none of more than `limit` bytes. Table and columns come quoted."""
     head = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "
-    room = limit - len(head.encode())
+    for values in tuples(rows, limit - len(head.encode()), _literals):
+        yield (head + values).encode()
+
+
+Literals = Callable[[pl.Series], pl.Expr]
+"""A column as SQL: texts of its values, null where they are."""
+
+
+def tuples(rows: pl.DataFrame, limit: int, literals: Literals) -> Iterator[str]:
+    """The rows as `(1,'a',NULL),(2,'b',NULL)`, none of more than `limit` bytes. RowTooLargeError."""
     for part in rows.iter_slices(_CHUNK_ROWS):
-        for values in _joined(_as_values(part), room):
-            yield (head + values).encode()
+        yield from _joined(_as_values(part, literals), limit)
 
 
 def literal(value: Any) -> str:
@@ -45,11 +53,11 @@ def literal(value: Any) -> str:
     raise TypeError(f"no SQL for a {type(value).__name__}")
 
 
-def _as_values(rows: pl.DataFrame) -> pl.Series:
+def _as_values(rows: pl.DataFrame, literals: Literals) -> pl.Series:
     """Each row as `(1,'a',NULL)`."""
     parts: list[pl.Expr] = []
     for column in rows:
-        parts += [pl.lit(","), _literals(column).fill_null("NULL")]
+        parts += [pl.lit(","), literals(column).fill_null("NULL")]
     return rows.select(pl.concat_str([pl.lit("("), *parts[1:], pl.lit(")")])).to_series()
 
 

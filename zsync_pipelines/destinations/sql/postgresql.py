@@ -99,7 +99,7 @@ class PostgreSQLBackend(Backend):
                 "of zsync_receipts when it can be reached again"
             ) from None
 
-    def lock(self, name: str) -> None:
+    def lock(self, name: str, table: Place | None = None) -> None:
         self.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", (name,))
 
     def describe(self, place: Place) -> Table | None:

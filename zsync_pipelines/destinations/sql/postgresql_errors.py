@@ -7,33 +7,10 @@ from collections.abc import Callable
 
 import psycopg
 
+from zsync_pipelines.destinations.sql.sqlstates import ABOUT_ROWS, REASONS, TRY_AGAIN
 from zsync_pipelines.destinations.sql.values import STAGED, Refusal
 from zsync_pipelines.errors import CredentialsError, DestinationError, TargetMissingError, UnreachableError
 
-_REASONS = {
-    "22001": "too long for the column",
-    "22003": "beyond the range of the column's type",
-    "22P02": "not a value of the column's type",
-    "22007": "not a value of the column's type",
-    "22008": "beyond the range of the column's type",
-    "22021": "holds a character that the database cannot store",
-    "23502": "null in a column that takes none",
-    "23503": "violates a foreign key",
-    "23505": "violates a unique constraint",
-    "23514": "violates a check constraint",
-    "23P01": "violates an exclusion constraint",
-    "54000": "too long for an index",
-    "P0001": "refused by a trigger",
-}
-"""By SQLSTATE (PostgreSQL's manual, appendix A)."""
-
-_ABOUT_ROWS = ("22", "23", "44", "54", "P0")
-_TRY_AGAIN = {
-    "40001": "the database gave the transaction up in favour of another",
-    "40P01": "the database gave the transaction up because of a deadlock",
-    "55P03": "a lock was not free in time",
-    "57014": "the database cancelled the statement",
-}
 _COPY_COLUMN = re.compile(r"^COPY (?P<table>\S+), line \d+, column (?P<column>[^:]+)(: |$)")
 _CREDENTIALS = ("authentication failed", "no password supplied", "no pg_hba.conf entry", "permission denied", "role ")
 
@@ -43,11 +20,11 @@ def refusal(error: Exception) -> Refusal | None:
     if not isinstance(error, psycopg.Error) or error.sqlstate is None:
         # psycopg refuses some values by itself, before the server sees them.
         return Refusal("a value cannot be sent to the database") if isinstance(error, psycopg.DataError) else None
-    if error.sqlstate in _TRY_AGAIN:
-        return Refusal(_TRY_AGAIN[error.sqlstate], permanent=False)
-    if not error.sqlstate.startswith(_ABOUT_ROWS):
+    if error.sqlstate in TRY_AGAIN:
+        return Refusal(TRY_AGAIN[error.sqlstate], permanent=False)
+    if not error.sqlstate.startswith(ABOUT_ROWS):
         return None
-    reason = _REASONS.get(error.sqlstate, f"refused by the database (SQLSTATE {error.sqlstate})")
+    reason = REASONS.get(error.sqlstate, f"refused by the database (SQLSTATE {error.sqlstate})")
     return _located(reason, error.diag)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from zsync_pipelines.destinations.sql.backend import Backend
-from zsync_pipelines.destinations.sql.values import STAGED, Chosen, Column, Place
+from zsync_pipelines.destinations.sql.values import Chosen, Column, Place
 from zsync_pipelines.domain.capabilities import FieldSpec, FieldType
 from zsync_pipelines.domain.delivery import Batch, Receipt
 from zsync_pipelines.errors import CredentialsError
@@ -35,17 +37,24 @@ class Records:
         db = self._db
         text, integer, stamp = (db.types[t] for t in (FieldType.TEXT, FieldType.INTEGER, FieldType.TIMESTAMP))
         name, key = db.short_text(_NAME_LENGTH), db.key_type
+        receipts = {
+            "sync_id": text,
+            "run_id": text,
+            "number": integer,
+            "op": text,
+            "rows": integer,
+            "receipt": text,
+            "at": stamp,
+        }
+        adopted = {"target_table": name, "sync_id": name, "entity_key": key}
         wanted = {
-            self._receipts: f"idempotency_key {name} NOT NULL PRIMARY KEY, sync_id {text} NOT NULL, "
-            f"run_id {text} NOT NULL, {db.quote('number')} {integer} NOT NULL, op {text} NOT NULL, "
-            f"{db.quote('rows')} {integer} NOT NULL, receipt {text} NOT NULL, {db.quote('at')} {stamp} NOT NULL",
-            self._adopted: f"target_table {name} NOT NULL, sync_id {name} NOT NULL, entity_key {key} NOT NULL, "
-            "PRIMARY KEY (target_table, sync_id, entity_key)",
+            self._receipts: [db.new_key("idempotency_key", name), *self._defined(receipts)],
+            self._adopted: [*self._defined(adopted), db.key_of(", ".join(map(db.quote, adopted)))],
         }
         db.lock(f"zsync tables {self._target.schema}")
         for place, columns in wanted.items():
             if db.describe(place) is None:
-                made = db.creation(place, columns)
+                made = db.creation(place, ", ".join(columns))
                 if not db.can_create(place.schema):
                     raise CredentialsError(
                         f"{db.describe_self()}: zsync keeps its receipts in the table {place}, which this user may "
@@ -55,34 +64,38 @@ class Records:
         old = db.timestamp(_now() - KEEP)
         db.execute(f"DELETE FROM {db.quoted(self._receipts)} WHERE {db.quote('at')} < {db.mark(1)}", (old,))
 
-    def find(self, batch: Batch) -> Receipt | None:
-        """The stored receipt of a batch. Waits for a transaction that is just applying it."""
+    def find(self, batch: Batch, *, planned: bool = False) -> Receipt | None:
+        """The stored receipt of a batch, or the one that was planned. Waits for a transaction that is just applying
+        it."""
         db = self._db
-        db.lock(batch.idempotency_key)
-        found = db.execute(
-            f"SELECT receipt FROM {db.quoted(self._receipts)} WHERE idempotency_key = {db.mark(1)}",
-            (batch.idempotency_key,),
+        db.lock(batch.idempotency_key, self._receipts)
+        asked = (
+            f"SELECT {db.quote('receipt')} FROM {db.quoted(self._receipts)} "
+            f"WHERE {db.quote('idempotency_key')} = {db.mark(1)}"
         )
-        return Receipt.from_json(json.loads(found[0][0])) if found else None
+        text, last = "", db.text_bytes or 0
+        for key in _keys_of_parts(batch, planned=planned):
+            found = db.execute(asked, (key,))
+            text += found[0][0] if found else ""
+            if not found or len(found[0][0]) != last:
+                break
+        return Receipt.from_json(json.loads(text)) if text else None
 
     def exist(self) -> bool:
         """Whether the table of receipts does."""
         return self._db.describe(self._receipts) is not None
 
-    def store(self, batch: Batch, receipt: Receipt) -> None:
-        """Keep a batch's receipt."""
-        values = (
-            batch.idempotency_key,
-            batch.sync_id,
-            batch.run_id,
-            batch.number,
-            batch.op.value,
-            len(batch),
-            json.dumps(receipt.to_json()),
-            self._db.timestamp(_now()),
-        )
-        marks = ", ".join(self._db.mark(n) for n in range(1, len(values) + 1))
-        self._db.execute(f"INSERT INTO {self._db.quoted(self._receipts)} VALUES ({marks})", values)
+    def store(self, batch: Batch, receipt: Receipt, *, planned: bool = False) -> None:
+        """Keep a batch's receipt, or the one that it will have, in parts where texts have a limit."""
+        db, text = self._db, json.dumps(receipt.to_json())  # of ASCII characters alone
+        length = db.text_bytes or len(text)
+        # The last part is shorter than a whole one, if need be empty: so it is known for the last.
+        parts = [text[at : at + length] for at in range(0, len(text) + bool(db.text_bytes), length)]
+        marks = ", ".join(db.mark(n) for n in range(1, 9))
+        about = (batch.sync_id, batch.run_id, batch.number, batch.op.value, len(batch))
+        for key, part in zip(_keys_of_parts(batch, planned=planned), parts, strict=False):
+            values = (key, *about, part, db.timestamp(_now()))
+            db.execute(f"INSERT INTO {db.quoted(self._receipts)} VALUES ({marks})", values)
 
     def any_adopted(self, sync_id: str) -> bool:
         """Whether the sync adopted any row of the target."""
@@ -104,25 +117,35 @@ class Records:
 
     def delete_own(self, sync_id: str, target: str, key: Column) -> None:
         """Delete the target's rows that are staged, but for adopted ones."""
-        own = Chosen(f"{STAGED} AS s", f"NOT EXISTS ({self._same()})")
+        own = Chosen(f"{self._db.staged} AS s", f"NOT EXISTS ({self._same()})")
         self._db.delete(target, key, "s.k", own, parameters=self._owner(sync_id))
 
     def _whose(self) -> str:
         return f"{self._db.quoted(self._adopted)} WHERE {self._of_owner()}"
 
     def _of_owner(self) -> str:
-        return f"target_table = {self._db.mark(1)} AND sync_id = {self._db.mark(2)}"
+        db = self._db
+        return f"{db.quote('target_table')} = {db.mark(1)} AND {db.quote('sync_id')} = {db.mark(2)}"
+
+    def _defined(self, columns: Mapping[str, str]) -> list[str]:
+        return [f"{self._db.quote(name)} {native} NOT NULL" for name, native in columns.items()]
 
     def _same(self) -> str:
         db = self._db
-        same = db.same(_ENTITY_KEY, "a.entity_key", "s.entity_key")
+        same = db.same(_ENTITY_KEY, f"a.{db.quote('entity_key')}", "s.entity_key")
         return (
-            f"SELECT 1 FROM {db.quoted(self._adopted)} AS a WHERE a.target_table = {db.mark(1)} "
-            f"AND a.sync_id = {db.mark(2)} AND {same}"
+            f"SELECT 1 FROM {db.quoted(self._adopted)} AS a WHERE a.{db.quote('target_table')} = {db.mark(1)} "
+            f"AND a.{db.quote('sync_id')} = {db.mark(2)} AND {same}"
         )
 
     def _owner(self, sync_id: str) -> tuple[str, str]:
         return self._db.fold_table(self._target.name), sync_id
+
+
+def _keys_of_parts(batch: Batch, *, planned: bool) -> Iterator[str]:
+    first = f"{'planned ' if planned else ''}{batch.idempotency_key}"
+    yield first
+    yield from (f"{first} {number}" for number in itertools.count(2))
 
 
 def _now() -> datetime:

@@ -76,7 +76,7 @@ class Target:
         if self.settings.flags and table.columns.get(IS_MEMBER) is None:
             raise TargetMissingError(
                 f"table {self.place} has no column '{IS_MEMBER}', which on_remove: flag needs; add it: "
-                f"ALTER TABLE {self.place} ADD COLUMN {IS_MEMBER} {self.db.types[FieldType.BOOLEAN]}"
+                f"ALTER TABLE {self.place} ADD COLUMN {self.db.quote(IS_MEMBER)} {self.db.types[FieldType.BOOLEAN]}"
             )
 
     def missing(self) -> TargetMissingError:
@@ -99,10 +99,10 @@ class Target:
             KeyType.TEXT: db.key_type,
             KeyType.UUID: db.uuid_type,
         }
-        columns = [f"{db.quote(key_column)} {keys[shape.key_type]} NOT NULL PRIMARY KEY"]
+        columns = [db.new_key(key_column, keys[shape.key_type])]
         columns += [f"{db.quote(column.name)} {_native(db, column)}" for column in shape.payload]
         if self.settings.flags:
-            columns.append(f"{IS_MEMBER} {db.types[FieldType.BOOLEAN]} NOT NULL DEFAULT TRUE")
+            columns.append(db.new_flag(IS_MEMBER))
         return db.creation(self.place, ", ".join(columns))
 
     def fields_when_made(self, shape: SyncShape) -> TargetFields:
@@ -165,6 +165,7 @@ class Target:
     def _key_limit(self, spec: FieldSpec | None) -> FieldSpec:
         """What text keys a column takes, and zsync's own tables too."""
         spec, own = spec or FieldSpec(), self.db.key_length
+        spec = replace(spec, trailing_spaces=spec.trailing_spaces and self.db.key_spaces)
         if own is None or (spec.max_length is not None and spec.max_length <= own):
             return spec
         return replace(spec, max_length=own)
@@ -188,7 +189,8 @@ def family_of(kind: pa.DataType) -> FieldType | None:
 def _native(db: Backend, column: pa.Field) -> str:
     """The type of a column that is to be made. Where all values are null so far, text: it takes anything later."""
     family = family_of(column.type) or FieldType.TEXT
-    zone = db.zoned if family is FieldType.TIMESTAMP and column.type.tz else ""
-    scale = column.type.scale if family is FieldType.DECIMAL else 0
-    name = db.decimal_type(scale) if family is FieldType.DECIMAL else db.types[family]
-    return name.format(scale=scale) + zone
+    if family is FieldType.TIMESTAMP:
+        return db.timestamp_type(zoned=bool(column.type.tz))
+    if family is FieldType.DECIMAL:
+        return db.decimal_type(column.type.scale).format(scale=column.type.scale)
+    return db.types[family]

@@ -1,0 +1,27 @@
+-- members are added
+
+CREATE TABLE `crm`.`zsync_receipts` (`idempotency_key` STRING PRIMARY KEY NOT ENFORCED NOT NULL, `sync_id` STRING NOT NULL, `run_id` STRING NOT NULL, `number` INT64 NOT NULL, `op` STRING NOT NULL, `rows` INT64 NOT NULL, `receipt` STRING NOT NULL, `at` DATETIME NOT NULL);
+CREATE TABLE `crm`.`zsync_adopted` (`target_table` STRING NOT NULL, `sync_id` STRING NOT NULL, `entity_key` STRING NOT NULL, PRIMARY KEY (`target_table`, `sync_id`, `entity_key`) NOT ENFORCED);
+DELETE FROM `crm`.`zsync_receipts` WHERE `at` < ?;
+CREATE TABLE `crm`.`contacts` (`id` STRING PRIMARY KEY NOT ENFORCED NOT NULL, `email` STRING, `spent` BIGNUMERIC, `rate` FLOAT64, `orders` INT64, `vip` BOOL, `born` DATE, `seen` TIMESTAMP, `local` DATETIME, `is_member` BOOL DEFAULT TRUE NOT NULL);
+SELECT `receipt` FROM `crm`.`zsync_receipts` WHERE `idempotency_key` = ?;
+SELECT 1 FROM `crm`.`zsync_adopted` WHERE `target_table` = ? AND `sync_id` = ? LIMIT 1;
+CREATE OR REPLACE TABLE `crm`.`zsync_staged_f7f1961a249cd106` (k STRING, c0 STRING, c1 BIGNUMERIC, c2 FLOAT64, c3 INT64, c4 BOOL, c5 DATE, c6 TIMESTAMP, c7 DATETIME, entity_key STRING, maybe_there BOOL) OPTIONS (expiration_timestamp = TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 DAY));
+BEGIN TRANSACTION;
+SELECT s.entity_key FROM `crm`.`zsync_staged_f7f1961a249cd106` AS s JOIN `crm`.`contacts` AS t ON t.`id` = s.k WHERE NOT s.maybe_there AND (t.`is_member` IS NULL OR t.`is_member`);
+SELECT 1 FROM `crm`.`zsync_adopted` WHERE `target_table` = ? AND `sync_id` = ? LIMIT 1;
+MERGE INTO `crm`.`contacts` AS t USING `crm`.`zsync_staged_f7f1961a249cd106` AS s ON t.`id` = s.k WHEN MATCHED THEN UPDATE SET `email` = s.c0, `spent` = s.c1, `rate` = s.c2, `orders` = s.c3, `vip` = s.c4, `born` = s.c5, `seen` = s.c6, `local` = s.c7, `is_member` = TRUE WHEN NOT MATCHED THEN INSERT (`id`, `email`, `spent`, `rate`, `orders`, `vip`, `born`, `seen`, `local`, `is_member`) VALUES (s.k, s.c0, s.c1, s.c2, s.c3, s.c4, s.c5, s.c6, s.c7, TRUE);
+INSERT INTO `crm`.`zsync_receipts` VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+COMMIT;
+CALL BQ.ABORT_SESSION();
+
+-- a member is removed
+
+DELETE FROM `crm`.`zsync_receipts` WHERE `at` < ?;
+SELECT `receipt` FROM `crm`.`zsync_receipts` WHERE `idempotency_key` = ?;
+CREATE OR REPLACE TABLE `crm`.`zsync_staged_f7f1961a249cd106` (k STRING, entity_key STRING, maybe_there BOOL) OPTIONS (expiration_timestamp = TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 DAY));
+BEGIN TRANSACTION;
+MERGE INTO `crm`.`contacts` AS t USING `crm`.`zsync_staged_f7f1961a249cd106` AS s ON t.`id` = s.k WHEN MATCHED THEN UPDATE SET `is_member` = FALSE;
+INSERT INTO `crm`.`zsync_receipts` VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+COMMIT;
+CALL BQ.ABORT_SESSION();

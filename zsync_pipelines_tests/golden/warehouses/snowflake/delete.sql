@@ -1,0 +1,71 @@
+-- the first run makes the tables
+
+SELECT 1 FROM information_schema.schemata WHERE schema_name = ?;
+CREATE TABLE "PUBLIC"."zsync_receipts" ("idempotency_key" VARCHAR NOT NULL PRIMARY KEY, "sync_id" VARCHAR NOT NULL, "run_id" VARCHAR NOT NULL, "number" NUMBER(19, 0) NOT NULL, "op" VARCHAR NOT NULL, "rows" NUMBER(19, 0) NOT NULL, "receipt" VARCHAR NOT NULL, "at" TIMESTAMP_NTZ NOT NULL);
+CREATE TABLE "PUBLIC"."zsync_adopted" ("target_table" VARCHAR NOT NULL, "sync_id" VARCHAR NOT NULL, "entity_key" VARCHAR NOT NULL, PRIMARY KEY ("target_table", "sync_id", "entity_key"));
+DELETE FROM "PUBLIC"."zsync_receipts" WHERE "at" < ?;
+CREATE TABLE "PUBLIC"."contacts" ("id" VARCHAR NOT NULL PRIMARY KEY, "email" VARCHAR, "spent" NUMBER(38, 2), "rate" FLOAT, "orders" NUMBER(19, 0), "vip" BOOLEAN, "born" DATE, "seen" TIMESTAMP_TZ, "local" TIMESTAMP_NTZ);
+
+-- members are added
+
+SELECT "receipt" FROM "PUBLIC"."zsync_receipts" WHERE "idempotency_key" = ?;
+SELECT 1 FROM "PUBLIC"."zsync_adopted" WHERE "target_table" = ? AND "sync_id" = ? LIMIT 1;
+CREATE OR REPLACE TEMPORARY TABLE zsync_staged_rows AS SELECT "id" AS k, "email" AS c0, "spent" AS c1, "rate" AS c2, "orders" AS c3, "vip" AS c4, "born" AS c5, "seen" AS c6, "local" AS c7, CAST(NULL AS VARCHAR) AS entity_key, CAST(NULL AS BOOLEAN) AS maybe_there FROM "PUBLIC"."contacts" LIMIT 0;
+INSERT INTO zsync_staged_rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+BEGIN TRANSACTION;
+SELECT s.entity_key FROM zsync_staged_rows AS s JOIN "PUBLIC"."contacts" AS t ON t."id" = s.k WHERE NOT s.maybe_there;
+SELECT 1 FROM "PUBLIC"."zsync_adopted" WHERE "target_table" = ? AND "sync_id" = ? LIMIT 1;
+MERGE INTO "PUBLIC"."contacts" AS t USING zsync_staged_rows AS s ON t."id" = s.k WHEN MATCHED THEN UPDATE SET "email" = s.c0, "spent" = s.c1, "rate" = s.c2, "orders" = s.c3, "vip" = s.c4, "born" = s.c5, "seen" = s.c6, "local" = s.c7 WHEN NOT MATCHED THEN INSERT ("id", "email", "spent", "rate", "orders", "vip", "born", "seen", "local") VALUES (s.k, s.c0, s.c1, s.c2, s.c3, s.c4, s.c5, s.c6, s.c7);
+INSERT INTO "PUBLIC"."zsync_receipts" VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+COMMIT;
+
+-- a row of a stranger's is met
+
+SELECT "receipt" FROM "PUBLIC"."zsync_receipts" WHERE "idempotency_key" = ?;
+CREATE OR REPLACE TEMPORARY TABLE zsync_staged_rows AS SELECT "id" AS k, "email" AS c0, "spent" AS c1, "rate" AS c2, "orders" AS c3, "vip" AS c4, "born" AS c5, "seen" AS c6, "local" AS c7, CAST(NULL AS VARCHAR) AS entity_key, CAST(NULL AS BOOLEAN) AS maybe_there FROM "PUBLIC"."contacts" LIMIT 0;
+INSERT INTO zsync_staged_rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+BEGIN TRANSACTION;
+SELECT s.entity_key FROM zsync_staged_rows AS s JOIN "PUBLIC"."contacts" AS t ON t."id" = s.k WHERE NOT s.maybe_there;
+MERGE INTO zsync_staged_rows AS t USING (SELECT s.entity_key AS k FROM zsync_staged_rows AS s JOIN "PUBLIC"."contacts" AS t ON t."id" = s.k WHERE NOT s.maybe_there) AS x ON t.entity_key = x.k WHEN MATCHED THEN DELETE;
+SELECT "receipt" FROM "PUBLIC"."zsync_receipts" WHERE "idempotency_key" = ?;
+SELECT 1 FROM "PUBLIC"."zsync_adopted" WHERE "target_table" = ? AND "sync_id" = ? LIMIT 1;
+MERGE INTO "PUBLIC"."contacts" AS t USING zsync_staged_rows AS s ON t."id" = s.k WHEN MATCHED THEN UPDATE SET "email" = s.c0, "spent" = s.c1, "rate" = s.c2, "orders" = s.c3, "vip" = s.c4, "born" = s.c5, "seen" = s.c6, "local" = s.c7 WHEN NOT MATCHED THEN INSERT ("id", "email", "spent", "rate", "orders", "vip", "born", "seen", "local") VALUES (s.k, s.c0, s.c1, s.c2, s.c3, s.c4, s.c5, s.c6, s.c7);
+INSERT INTO "PUBLIC"."zsync_receipts" VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+COMMIT;
+
+-- a row of a stranger's is adopted
+
+SELECT "receipt" FROM "PUBLIC"."zsync_receipts" WHERE "idempotency_key" = ?;
+CREATE OR REPLACE TEMPORARY TABLE zsync_staged_rows AS SELECT "id" AS k, "email" AS c0, "spent" AS c1, "rate" AS c2, "orders" AS c3, "vip" AS c4, "born" AS c5, "seen" AS c6, "local" AS c7, CAST(NULL AS VARCHAR) AS entity_key, CAST(NULL AS BOOLEAN) AS maybe_there FROM "PUBLIC"."contacts" LIMIT 0;
+INSERT INTO zsync_staged_rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+BEGIN TRANSACTION;
+INSERT INTO "PUBLIC"."zsync_adopted" SELECT ?, ?, s.entity_key FROM zsync_staged_rows AS s JOIN "PUBLIC"."contacts" AS t ON t."id" = s.k WHERE NOT s.maybe_there AND NOT EXISTS (SELECT 1 FROM "PUBLIC"."zsync_adopted" AS a WHERE a."target_table" = ? AND a."sync_id" = ? AND a."entity_key" = s.entity_key);
+SELECT 1 FROM "PUBLIC"."zsync_adopted" WHERE "target_table" = ? AND "sync_id" = ? LIMIT 1;
+MERGE INTO "PUBLIC"."zsync_adopted" AS t USING (SELECT s.entity_key AS k FROM zsync_staged_rows AS s WHERE NOT EXISTS (SELECT 1 FROM "PUBLIC"."contacts" AS t WHERE t."id" = s.k)) AS x ON t."entity_key" = x.k AND "target_table" = ? AND "sync_id" = ? WHEN MATCHED THEN DELETE;
+MERGE INTO "PUBLIC"."contacts" AS t USING zsync_staged_rows AS s ON t."id" = s.k WHEN MATCHED THEN UPDATE SET "email" = s.c0, "spent" = s.c1, "rate" = s.c2, "orders" = s.c3, "vip" = s.c4, "born" = s.c5, "seen" = s.c6, "local" = s.c7 WHEN NOT MATCHED THEN INSERT ("id", "email", "spent", "rate", "orders", "vip", "born", "seen", "local") VALUES (s.k, s.c0, s.c1, s.c2, s.c3, s.c4, s.c5, s.c6, s.c7);
+INSERT INTO "PUBLIC"."zsync_receipts" VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+COMMIT;
+
+-- members are updated
+
+SELECT "receipt" FROM "PUBLIC"."zsync_receipts" WHERE "idempotency_key" = ?;
+CREATE OR REPLACE TEMPORARY TABLE zsync_staged_rows AS SELECT "id" AS k, "email" AS c0, "spent" AS c1, "rate" AS c2, "orders" AS c3, "vip" AS c4, "born" AS c5, "seen" AS c6, "local" AS c7, CAST(NULL AS VARCHAR) AS entity_key, CAST(NULL AS BOOLEAN) AS maybe_there FROM "PUBLIC"."contacts" LIMIT 0;
+INSERT INTO zsync_staged_rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+BEGIN TRANSACTION;
+SELECT 1 FROM "PUBLIC"."zsync_adopted" WHERE "target_table" = ? AND "sync_id" = ? LIMIT 1;
+MERGE INTO "PUBLIC"."zsync_adopted" AS t USING (SELECT s.entity_key AS k FROM zsync_staged_rows AS s WHERE NOT EXISTS (SELECT 1 FROM "PUBLIC"."contacts" AS t WHERE t."id" = s.k)) AS x ON t."entity_key" = x.k AND "target_table" = ? AND "sync_id" = ? WHEN MATCHED THEN DELETE;
+MERGE INTO "PUBLIC"."contacts" AS t USING zsync_staged_rows AS s ON t."id" = s.k WHEN MATCHED THEN UPDATE SET "email" = s.c0, "spent" = s.c1, "rate" = s.c2, "orders" = s.c3, "vip" = s.c4, "born" = s.c5, "seen" = s.c6, "local" = s.c7 WHEN NOT MATCHED THEN INSERT ("id", "email", "spent", "rate", "orders", "vip", "born", "seen", "local") VALUES (s.k, s.c0, s.c1, s.c2, s.c3, s.c4, s.c5, s.c6, s.c7);
+INSERT INTO "PUBLIC"."zsync_receipts" VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+COMMIT;
+
+-- members are removed, but for adopted rows
+
+SELECT "receipt" FROM "PUBLIC"."zsync_receipts" WHERE "idempotency_key" = ?;
+CREATE OR REPLACE TEMPORARY TABLE zsync_staged_rows AS SELECT "id" AS k, CAST(NULL AS VARCHAR) AS entity_key, CAST(NULL AS BOOLEAN) AS maybe_there FROM "PUBLIC"."contacts" LIMIT 0;
+INSERT INTO zsync_staged_rows VALUES (?, ?, ?);
+BEGIN TRANSACTION;
+SELECT 1 FROM "PUBLIC"."zsync_adopted" WHERE "target_table" = ? AND "sync_id" = ? LIMIT 1;
+MERGE INTO "PUBLIC"."contacts" AS t USING (SELECT s.k AS k FROM zsync_staged_rows AS s WHERE NOT EXISTS (SELECT 1 FROM "PUBLIC"."zsync_adopted" AS a WHERE a."target_table" = ? AND a."sync_id" = ? AND a."entity_key" = s.entity_key)) AS x ON t."id" = x.k WHEN MATCHED THEN DELETE;
+MERGE INTO "PUBLIC"."zsync_adopted" AS t USING (SELECT s.entity_key AS k FROM zsync_staged_rows AS s WHERE 1 = 1) AS x ON t."entity_key" = x.k AND "target_table" = ? AND "sync_id" = ? WHEN MATCHED THEN DELETE;
+INSERT INTO "PUBLIC"."zsync_receipts" VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+COMMIT;
