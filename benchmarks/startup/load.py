@@ -40,12 +40,17 @@ def main() -> None:
 
 def with_plain_jobs(definitions: dg.Definitions) -> dg.Definitions:
     """The same, with Dagster's own asset jobs."""
-    jobs = [plain(job) if isinstance(job, OwnAssetsJob) else job for job in definitions.jobs or []]
+    jobs = {job.name: plain(job) if isinstance(job, OwnAssetsJob) else job for job in definitions.jobs or []}
     return dg.Definitions(
         assets=definitions.assets,
-        jobs=jobs,
+        jobs=list(jobs.values()),
         schedules=definitions.schedules,
-        sensors=definitions.sensors,
+        sensors=[
+            sensor.with_updated_jobs([jobs[target.job_name] for target in sensor.targets])
+            if any(target.job_name in jobs for target in sensor.targets)
+            else sensor
+            for sensor in definitions.sensors or []
+        ],
         resources=definitions.resources,
         executor=definitions.executor,
     )
