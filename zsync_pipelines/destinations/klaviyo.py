@@ -5,6 +5,7 @@
 | import: 10,000 profiles, 5 MB; 10 a second, 150 a minute | API description (1), `POST /api/profile-bulk-import-jobs` |
 | removal: 1,000 ids; 10 a second, 150 a minute | (1), `DELETE /api/lists/{id}/relationships/profiles` |
 | look-up of profiles: 100 a page; 75 a second, 750 a minute | (1), `GET /api/profiles` |
+| 6,000 bytes of identifiers a look-up | ours: Klaviyo documents no longest URL |
 | an import does not clear attributes with null | guide "Bulk Import Profiles API", developers.klaviyo.com |
 | `meta.patch_properties.unset` clears custom properties | (1), `ProfileImportJobCreateQuery` |
 
@@ -24,6 +25,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
+from urllib.parse import quote
 
 import httpx
 from pydantic import Field, SecretStr
@@ -37,7 +39,8 @@ from zsync_pipelines.domain.capabilities import Capabilities, FieldSpec, FieldTy
 from zsync_pipelines.domain.delivery import Batch, Op, Receipt, Rejection
 from zsync_pipelines.domain.destination import About
 
-_LOOKED_UP = 100
+_LOOKED_UP, _FILTER_BYTES = 100, 6000
+"""Of one look-up: profiles, and bytes of their identifiers in its URL, of which web servers commonly take 8,000."""
 _NOT_FOUND = 404
 _POINTER = re.compile(r"/data/attributes/profiles/data/(\d+)(?:/|$)")
 _TEXT = FieldSpec(types=frozenset({FieldType.TEXT}))
@@ -87,7 +90,7 @@ class KlaviyoDestination(ListDestination[KlaviyoSettings]):
         fields=_fields("email", None, ()),
         max_batch_rows=1000,  # of a removal
         max_batch_bytes=4_000_000,
-        rate_limits=(RateLimit(7, 1), RateLimit(75, 60)),  # of look-ups, of which a removal makes up to ten
+        rate_limits=(RateLimit(7, 1), RateLimit(75, 60)),  # of look-ups, of which a removal makes ten or so
         asynchronous=True,
     )
     about: ClassVar[About] = About(
@@ -170,10 +173,8 @@ class KlaviyoDestination(ListDestination[KlaviyoSettings]):
     def _remove(self, batch: Batch) -> Receipt:
         identity = self.settings.identify_by
         ids: dict[str, None] = {}
-        wanted = [str(value) for value in batch.column(identity).to_pylist()]
-        for start in range(0, len(wanted), _LOOKED_UP):
-            values = json.dumps(wanted[start : start + _LOOKED_UP], ensure_ascii=False)
-            query = {"filter": f"any({identity},{values})", "page[size]": 100, "fields[profile]": identity}
+        for values in _lookups(str(value) for value in batch.column(identity).to_pylist()):
+            query = {"filter": f"any({identity},[{values}])", "page[size]": _LOOKED_UP, "fields[profile]": identity}
             ids |= {profile["id"]: None for profile in self._pages("/api/profiles", query)}
         if not ids:  # nobody of them is a profile any more
             return batch.accept_all()
@@ -196,6 +197,21 @@ class KlaviyoDestination(ListDestination[KlaviyoSettings]):
             cursor = httpx.URL(following).params.get("page[cursor]") if following else None
             if not cursor:
                 return
+
+
+def _lookups(identifiers: Iterable[str]) -> Iterator[str]:
+    """Identifiers as the JSON of the lists of one look-up each."""
+    quoted: list[str] = []
+    size = 0
+    for text in (json.dumps(identifier, ensure_ascii=False) for identifier in identifiers):
+        length = len(quote(f"{text},", safe=""))
+        if quoted and (len(quoted) == _LOOKED_UP or size + length > _FILTER_BYTES):
+            yield ",".join(quoted)
+            quoted, size = [], 0
+        quoted.append(text)
+        size += length
+    if quoted:
+        yield ",".join(quoted)
 
 
 def _refusal(status: int) -> str:

@@ -93,6 +93,15 @@ def test_removal_is_by_profile_id_looked_up_a_hundred_at_a_time(stage):
     stage.check(people[:1])
 
 
+def test_long_identifiers_are_looked_up_in_addresses_of_a_usual_length(stage):
+    people = [person(number, email=f"{'né' * 40}{number}@example.org") for number in range(60)]
+    stage.people(people)
+    assert changes(stage.run()) == (60, 0, 0)
+    stage.people(people[:1])
+    assert changes(stage.run()) == (0, 59, 0)
+    stage.check(people[:1])
+
+
 def test_who_has_no_profile_any_more_needs_no_removal(stage):
     stage.people(PEOPLE)
     stage.run()

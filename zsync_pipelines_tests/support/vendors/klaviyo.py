@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from zsync_pipelines_tests.support.contracts import Contract
 from zsync_pipelines_tests.support.vendors.base import Call, Response, Result, VendorServer, route
@@ -23,6 +24,8 @@ _ATTRIBUTES = {
 }  # fmt: skip
 _CREATED = "2026-01-01T00:00:00+00:00"
 REVISION = "2026-07-15"
+_LONGEST_QUERY = 8_000
+"""Bytes of a URL's query: Klaviyo documents no number, and this is what web servers commonly take."""
 
 
 def _errors(code: str, detail: str) -> dict[str, Any]:
@@ -81,6 +84,8 @@ class Klaviyo(VendorServer):
             return Response(400, _errors("invalid_revision", "the revision header is missing or wrong"))
         if call.raw and call.headers.get("content-type") != "application/vnd.api+json":
             return Response(415, _errors("unsupported_media_type", "application/vnd.api+json"))
+        if len(urlencode(call.params)) > _LONGEST_QUERY:
+            return Response(414, None, {"content-type": "text/html"}, b"<html>URI Too Long</html>")
         return super()._admitted(call, method, groups, **how)
 
     @route("GET", "/api/lists")
