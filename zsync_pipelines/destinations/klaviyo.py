@@ -12,8 +12,8 @@
 (1) klaviyo/openapi on GitHub, revision 2026-07-15.
 
 An import is a job: its verdict, and an error for each refused profile, are asked for later. Klaviyo removes by its own
-profile ids, which are looked up when they are needed: to collect them after an import would take a request for each
-hundred profiles at 150 a minute, and profiles that were merged meanwhile have another id.
+profile ids. They are asked for with the verdict, a hundred at a time, as far as its limit of 150 requests a minute lets
+them; who has none, or has another one since profiles were merged, is looked up when somebody is to be removed.
 
 Being put on a list in this way is no consent: no subscription is ever sent, nobody is unsuppressed.
 """
@@ -30,7 +30,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import Field, SecretStr
 
-from zsync_pipelines.destinations.kit.calls import Credentials
+from zsync_pipelines.destinations.kit.calls import Credentials, Reply
 from zsync_pipelines.destinations.kit.connector import ANY_JSON, BaseUrl, Step
 from zsync_pipelines.destinations.kit.credentials import FixedHeader
 from zsync_pipelines.destinations.kit.lists import ListDestination, ListSettings
@@ -38,6 +38,7 @@ from zsync_pipelines.destinations.kit.normalise import EMAIL, phone
 from zsync_pipelines.domain.capabilities import Capabilities, FieldSpec, FieldType, Identity, RateLimit
 from zsync_pipelines.domain.delivery import Batch, Op, Receipt, Rejection
 from zsync_pipelines.domain.destination import About
+from zsync_pipelines.errors import OutcomeUnknownError, TryAgainError
 
 _LOOKED_UP, _FILTER_BYTES = 100, 6000
 """Of one look-up: profiles, and bytes of their identifiers in its URL, of which web servers commonly take 8,000."""
@@ -92,6 +93,7 @@ class KlaviyoDestination(ListDestination[KlaviyoSettings]):
         max_batch_bytes=4_000_000,
         rate_limits=(RateLimit(7, 1), RateLimit(75, 60)),  # of look-ups, of which a removal makes ten or so
         asynchronous=True,
+        gives_ids=True,
     )
     about: ClassVar[About] = About(
         label="Klaviyo",
@@ -158,7 +160,7 @@ class KlaviyoDestination(ListDestination[KlaviyoSettings]):
         if job["status"] != "complete":
             return batch.pending(handle)
         if not job.get("failed_count"):
-            return batch.accept_all()
+            return batch.accept_all(self._ids(batch, path))
         keys = batch.keys.to_pylist()
         refused: dict[str, Rejection] = {}
         for error in self._pages(f"{path}/import-errors", {"page[size]": 100}):
@@ -168,19 +170,41 @@ class KlaviyoDestination(ListDestination[KlaviyoSettings]):
                 refused[key] = Rejection(key, str(error["attributes"]["detail"]))
         if len(refused) < job["failed_count"]:
             return batch.unconfirmed("Klaviyo refused profiles without naming which")
-        return batch.accept_except(refused.values())
+        return batch.accept_except(refused.values(), self._ids(batch, path))
+
+    def _ids(self, batch: Batch, job: str) -> dict[str, str]:
+        """Profile ids by key, of as many as Klaviyo tells now."""
+        identity = self.settings.identify_by
+        keys = dict(zip(map(str, batch.column(identity).to_pylist()), batch.keys.to_pylist(), strict=True))
+        found: dict[str, str] = {}
+        try:
+            for profile in self._pages(f"{job}/profiles", {"page[size]": _LOOKED_UP, "fields[profile]": identity}):
+                if (value := profile["attributes"].get(identity)) in keys:
+                    found[keys[value]] = profile["id"]
+        except (TryAgainError, OutcomeUnknownError):
+            pass  # the verdict is known; the others are looked up when they leave
+        return found
 
     def _remove(self, batch: Batch) -> Receipt:
-        identity = self.settings.identify_by
-        ids: dict[str, None] = {}
-        for values in _lookups(str(value) for value in batch.column(identity).to_pylist()):
+        kept = {row.destination_id: row.values[self.settings.identify_by] for row in batch.rows() if row.destination_id}
+        everybody = batch.column(self.settings.identify_by).to_pylist()
+        reply = self._take_off([*kept, *self._looked_up(set(everybody) - set(kept.values()))])
+        if reply is not None and not reply.ok and kept:  # an id may be of a profile that was merged or deleted
+            reply = self._take_off(self._looked_up(everybody))
+        return batch.accept_all() if reply is None or reply.ok else self.refused(batch, _refusal(reply.status))
+
+    def _take_off(self, ids: list[str]) -> Reply | None:
+        """The answer to a removal; None if there is nobody to remove."""
+        body = {"data": [{"type": "profile", "id": found} for found in dict.fromkeys(ids)]}
+        path = f"/api/lists/{self.list_id}/relationships/profiles"
+        return self.api.call("DELETE", path, body) if ids else None
+
+    def _looked_up(self, identifiers: Iterable[Any]) -> list[str]:
+        identity, ids = self.settings.identify_by, list[str]()
+        for values in _lookups(str(value) for value in identifiers):
             query = {"filter": f"any({identity},[{values}])", "page[size]": _LOOKED_UP, "fields[profile]": identity}
-            ids |= {profile["id"]: None for profile in self._pages("/api/profiles", query)}
-        if not ids:  # nobody of them is a profile any more
-            return batch.accept_all()
-        body = {"data": [{"type": "profile", "id": found} for found in ids]}
-        reply = self.api.call("DELETE", f"/api/lists/{self.list_id}/relationships/profiles", body)
-        return batch.accept_all() if reply.ok else self.refused(batch, _refusal(reply.status))
+            ids += [profile["id"] for profile in self._pages("/api/profiles", query)]
+        return ids
 
     def _let_in(self) -> str:
         self.api.call("GET", "/api/lists", params={"page[size]": 1}).expect("Klaviyo")

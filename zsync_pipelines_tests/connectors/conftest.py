@@ -20,6 +20,7 @@ LONG = {
     "test_identifiers_that_are_written_otherwise_are_the_same", "test_a_plan_sends_nothing",
     "test_somebody_without_identifiers_is_invalid_and_the_others_go_on", "test_a_missing_permission_stops_the_run",
     "test_faults_of_questions_end_the_run_or_are_survived_and_harm_nobody",
+    "test_a_base_url_may_have_a_path_and_end_in_a_slash",
 }  # fmt: skip
 REPEATED = {"500", "503", "html", "drop before", "additive", "subtractive"}
 """Parameters of tests that run with others as well."""

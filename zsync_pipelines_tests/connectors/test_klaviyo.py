@@ -9,6 +9,7 @@ from zsync_pipelines.errors import ConfigError
 from zsync_pipelines_tests.connectors.case import person
 from zsync_pipelines_tests.connectors.cases.klaviyo import CASES
 from zsync_pipelines_tests.connectors.stage import stage_of
+from zsync_pipelines_tests.support.vendors.klaviyo import Klaviyo
 from zsync_pipelines_tests.support.world import changes
 
 PEOPLE = [person(number) for number in range(5)]
@@ -18,6 +19,14 @@ PEOPLE = [person(number) for number in range(5)]
 def stage(tmp_path):
     with stage_of(CASES[0], tmp_path) as found:
         yield found
+
+
+@pytest.fixture
+def no_ids(monkeypatch):
+    """Klaviyo's limit is spent whenever imported profiles are asked for."""
+    limited = lambda server, call, number: server.limited()  # noqa: E731
+    limited.route = Klaviyo.get_imported.route
+    monkeypatch.setattr(Klaviyo, "get_imported", limited)
 
 
 def calls(stage, method, end):
@@ -79,7 +88,7 @@ def test_a_job_without_a_verdict_is_sent_again(stage, lost):
     stage.check(PEOPLE)
 
 
-def test_removal_is_by_profile_id_looked_up_a_hundred_at_a_time(stage):
+def test_removal_is_by_profile_id_looked_up_a_hundred_at_a_time(stage, no_ids):
     people = [person(number) for number in range(250)]
     stage.people(people)
     stage.run()
@@ -93,7 +102,7 @@ def test_removal_is_by_profile_id_looked_up_a_hundred_at_a_time(stage):
     stage.check(people[:1])
 
 
-def test_long_identifiers_are_looked_up_in_addresses_of_a_usual_length(stage):
+def test_long_identifiers_are_looked_up_in_addresses_of_a_usual_length(stage, no_ids):
     people = [person(number, email=f"{'né' * 40}{number}@example.org") for number in range(60)]
     stage.people(people)
     assert changes(stage.run()) == (60, 0, 0)
@@ -110,7 +119,7 @@ def test_who_has_no_profile_any_more_needs_no_removal(stage):
     stage.people([])
     run = stage.run()
     assert (run.status, changes(run)) == (RunStatus.SUCCESS, (0, 5, 0))
-    assert not calls(stage, "DELETE", "/relationships/profiles")
+    assert len(calls(stage, "DELETE", "/relationships/profiles")) == 1, "by the ids that were kept; then nobody is left"
 
 
 def test_a_merged_profile_is_removed_by_its_new_id(stage):
@@ -218,3 +227,34 @@ def test_wrong_settings_are_refused(stage, settings, what):
     stage.settings.update(settings)
     with pytest.raises(ConfigError, match=what):
         stage.world.apply()
+
+
+def test_a_profile_whose_address_was_changed_within_klaviyo_is_taken_off_by_its_id(stage):
+    stage.people(PEOPLE)
+    stage.run()
+    (number,) = [number for number, held in stage.server.profiles.items() if held["email"] == PEOPLE[0].email]
+    stage.server.profiles[number]["email"] = "renamed@example.org"
+    stage.people(PEOPLE[1:])
+    assert changes(stage.run()) == (0, 1, 0)
+    assert number not in stage.server.members["L1"]
+    assert not calls(stage, "GET", "/api/profiles"), "nobody had to be looked up"
+
+
+def test_a_profile_that_was_merged_is_looked_up(stage):
+    stage.people(PEOPLE)
+    stage.run()
+    (number,) = [number for number, held in stage.server.profiles.items() if held["email"] == PEOPLE[0].email]
+    stage.server.profiles["P99"] = stage.server.profiles.pop(number)
+    stage.server.members["L1"] = {*stage.server.members["L1"] - {number}, "P99"}
+    stage.people(PEOPLE[2:])
+    assert changes(stage.run()) == (0, 2, 0)
+    stage.check(PEOPLE[2:])
+
+
+def test_ids_that_klaviyo_does_not_tell_now_are_looked_up_when_somebody_leaves(stage, no_ids):
+    stage.people(PEOPLE)
+    assert stage.run().status is RunStatus.SUCCESS
+    stage.people(PEOPLE[3:])
+    assert changes(stage.run()) == (0, 3, 0)
+    stage.check(PEOPLE[3:])
+    assert calls(stage, "GET", "/api/profiles")

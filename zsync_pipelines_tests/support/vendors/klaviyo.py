@@ -127,9 +127,11 @@ class Klaviyo(VendorServer):
             return self._not_found()
         if any(row["attributes"].keys() - _ATTRIBUTES for row in rows):
             return 400, _errors("invalid", "not a valid field")
-        failed = [self._error(n, row, self._imported(row, onto)) for n, row in enumerate(rows)]
+        made: set[str] = set()
+        failed = [self._error(n, row, self._imported(row, onto, made)) for n, row in enumerate(rows)]
         number = f"J{len(self.jobs) + 1}"
-        self.jobs[number] = {"polls": self.slow, "total": len(rows), "errors": [one for one in failed if one]}
+        errors = [one for one in failed if one]
+        self.jobs[number] = {"polls": self.slow, "total": len(rows), "errors": errors, "imported": made}
         return 202, {"data": self._job(number)}
 
     @route("GET", "/api/profile-bulk-import-jobs/([^/]+)")
@@ -144,8 +146,13 @@ class Klaviyo(VendorServer):
     def get_errors(self, call: Call, number: str) -> Result:
         return self._paged(call, self.jobs[number]["errors"], 20)
 
-    def _imported(self, row: dict[str, Any], onto: Iterable[str]) -> str | None:
-        """Create or update one profile, where null changes nothing; what is wrong with it, if anything."""
+    @route("GET", "/api/profile-bulk-import-jobs/([^/]+)/profiles")
+    def get_imported(self, call: Call, number: str) -> Result:
+        return self._paged(call, [self._profile(one) for one in sorted(self.jobs[number]["imported"])], 20)
+
+    def _imported(self, row: dict[str, Any], onto: Iterable[str], made: set[str]) -> str | None:
+        """Create or update one profile, where null changes nothing, and put its id into `made`; what is wrong with it,
+        if anything."""
         attributes = {name: value for name, value in row["attributes"].items() if value is not None}
         identity = next(
             (attributes[name] for name in ("email", "phone_number", "external_id") if attributes.get(name)), ""
@@ -170,6 +177,7 @@ class Klaviyo(VendorServer):
             held["properties"].pop(name, None)
         for one in onto:
             self.members[one].add(number)
+        made.add(number)
         return None
 
     def _error(self, place: int, row: dict[str, Any], detail: str | None) -> dict[str, Any] | None:
