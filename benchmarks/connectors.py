@@ -34,28 +34,33 @@ from zsync_pipelines_tests.connectors.cases import CASES
 from zsync_pipelines_tests.connectors.stage import stage_at
 from zsync_pipelines_tests.support.world import SYNC
 
-Sent = tuple[str, str, dict[str, str], bytes | None]
-"""Method, path, headers and body."""
+Sent = tuple[str, str, dict[str, str], bytes | None, int]
+"""Method, path, headers and body, and the status of the answer."""
 
 
 @dataclass
 class Result:
-    """Seconds of both for so many members. `allowed`: members a second by the declared limits, None without any."""
+    """Seconds of both for so many members. `bare`: None where a fresh stand-in answers the same requests otherwise, as
+    it hands out other tokens. `allowed`: members a second by the declared limits, None without any."""
 
     connector: str
     members: int
     requests: int
     ours: float
-    bare: float
+    bare: float | None
     allowed: float | None
 
     def __str__(self) -> str:
         allowed = "no limit" if self.allowed is None else f"{self.allowed:,.0f}/s allowed"
         return (
             f"{self.connector:28} {self.members:>8,} members in {self.requests:>5,} requests"
-            f"   {self.members / self.ours:>9,.0f}/s   bare {self.members / self.bare:>9,.0f}/s"
-            f"   ratio {self.bare / self.ours:.2f}   {allowed}"
+            f"   {self.members / self.ours:>9,.0f}/s   {self._beside()}   {allowed}"
         )
+
+    def _beside(self) -> str:
+        if self.bare is None:
+            return "bare: cannot be sent again"
+        return f"bare {self.members / self.bare:>9,.0f}/s   ratio {self.bare / self.ours:.2f}"
 
 
 def main() -> None:
@@ -155,20 +160,22 @@ def recording(sent: list[Sent]) -> Iterator[None]:
 
     def noting(self: httpx.Client, request: httpx.Request, **options: Any) -> httpx.Response:
         headers = {name: value for name, value in request.headers.items() if name != "host"}
-        sent.append((request.method, request.url.raw_path.decode(), headers, request.content or None))
-        return real(self, request, **options)
+        response = real(self, request, **options)
+        path = request.url.raw_path.decode()
+        sent.append((request.method, path, headers, request.content or None, response.status_code))
+        return response
 
     with mock.patch.object(httpx.Client, "send", noting):
         yield
 
 
-def replay(url: str, sent: list[Sent]) -> float:
-    """Seconds to send the same again."""
+def replay(url: str, sent: list[Sent]) -> float | None:
+    """Seconds to send the same again; None unless it is answered alike."""
     with httpx.Client(timeout=60) as client:
-        started = time.perf_counter()
-        for method, path, headers, content in sent:
-            client.request(method, url + path, headers=headers, content=content)
-        return time.perf_counter() - started
+        started, alike = time.perf_counter(), True
+        for method, path, headers, content, status in sent:
+            alike &= client.request(method, url + path, headers=headers, content=content).status_code == status
+        return time.perf_counter() - started if alike else None
 
 
 def allowed(capabilities: Capabilities) -> float | None:

@@ -61,5 +61,5 @@ def test_the_benchmark_of_the_api_runs() -> None:
 def test_the_benchmark_of_connectors_runs() -> None:
     (figure,) = printed("benchmarks.connectors", "--rows", "50", "--only", "iterable", "--json")
     assert figure["members"] == 50
-    assert figure["bare"] > 0
+    assert figure["bare"] is None or figure["bare"] > 0
     assert figure["ours"] > 0
