@@ -20,7 +20,11 @@ LONG = {
     "test_identifiers_that_are_written_otherwise_are_the_same", "test_a_plan_sends_nothing",
     "test_somebody_without_identifiers_is_invalid_and_the_others_go_on", "test_a_missing_permission_stops_the_run",
     "test_faults_of_questions_end_the_run_or_are_survived_and_harm_nobody",
-    "test_a_base_url_may_have_a_path_and_end_in_a_slash",
+    "test_a_base_url_may_have_a_path_and_end_in_a_slash", "test_text_of_every_kind_arrives_as_it_is",
+    "test_batches_stay_within_the_vendors_limits", "test_a_list_that_is_not_there_is_named_and_nothing_is_made",
+    "test_check_says_what_to_fix", "test_secrets_and_members_are_in_no_log",
+    "test_a_rejection_never_holds_a_members_values",
+    "test_a_removal_of_somebody_who_is_gone_is_done",
 }  # fmt: skip
 REPEATED = {"500", "503", "html", "drop before", "additive", "subtractive"}
 """Parameters of tests that run with others as well."""

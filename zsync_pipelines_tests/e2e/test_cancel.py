@@ -120,6 +120,7 @@ TERMINATE = """mutation($id: String!) { terminateRun(runId: $id) {
 STATUS = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 
 
+@pytest.mark.soak
 def test_terminated_in_dagster_as_its_ui_does_it(place):
     world, hook, slow = place
     with socket.create_server(("127.0.0.1", 0)) as free:

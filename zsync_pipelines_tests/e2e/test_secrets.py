@@ -33,7 +33,10 @@ def guarded_url(postgres_url):
     return sa.make_url(postgres_url).set(username="marketer", password=PASSWORD).render_as_string(hide_password=False)
 
 
-@pytest.mark.parametrize("broken", [False, True], ids=["a run that works", "a run that fails"])
+@pytest.mark.parametrize(
+    "broken",
+    [pytest.param(False, id="a run that works", marks=pytest.mark.soak), pytest.param(True, id="a run that fails")],
+)
 def test_no_secret_and_no_field_value_in_any_trace(tmp_path, guarded_url, broken):
     world = World(tmp_path)
     world.config["sources"]["shop"]["url"] = "${SHOP_URL}"

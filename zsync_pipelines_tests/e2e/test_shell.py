@@ -66,6 +66,7 @@ def test_the_lease_holds_for_dagster_job_execute_and_zsync_run_alike(world):
     assert world.held() == {}
 
 
+@pytest.mark.soak
 def test_zsync_run_exit_codes_and_json(world):
     done = shell(world, "zsync", "run", SYNC, "--json")
     assert done.returncode == 0

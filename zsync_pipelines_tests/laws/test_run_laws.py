@@ -26,7 +26,7 @@ steps = st.lists(
 
 
 @given(steps, people, mappings.filter(bool))
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_any_history_then_one_clean_mirror_run(tmp_path_factory, history, last, mapping):
     check_history(tmp_path_factory.mktemp("history"), history, last, mapping)
 

@@ -124,6 +124,7 @@ def test_many_rows_are_spilled_and_compared_range_by_range(world, monkeypatch):
     assert not list((world.folder / "home" / "tmp").glob("*")), "spilled rows are deleted"
 
 
+@pytest.mark.soak
 def test_snapshots_grow_by_changes_and_are_compacted(world):
     people = {n: f"p{n}@x.org" for n in range(200)}
     world.people(people)
