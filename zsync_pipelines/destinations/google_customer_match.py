@@ -16,7 +16,6 @@ that the doubt shrinks to a twentieth with each run, until a request of one row 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,7 +29,7 @@ from zsync_pipelines.destinations.kit.calls import Credentials, Reply
 from zsync_pipelines.destinations.kit.connector import BaseUrl, Step
 from zsync_pipelines.destinations.kit.google import GoogleCredentials, reason_of, violations
 from zsync_pipelines.destinations.kit.lists import ListDestination, ListSettings
-from zsync_pipelines.destinations.kit.normalise import COUNTRY_CODE, GMAIL, lowered, normaliser, phone
+from zsync_pipelines.destinations.kit.normalise import COUNTRY_CODE, EMPTY_DIGEST, GMAIL, lowered, normaliser, phone
 from zsync_pipelines.domain.capabilities import Capabilities, FieldSpec, Identity, RateLimit, RowResults
 from zsync_pipelines.domain.delivery import MAYBE_THERE, Batch, Op, Outcome, Receipt, RowResult
 from zsync_pipelines.domain.destination import About
@@ -39,7 +38,6 @@ from zsync_pipelines.errors import DestinationError
 _ROUNDS, _DOUBTFUL_REQUESTS, _SMALLEST = 10, 20, 100
 _RECORD = re.compile(r"audience_?members\[(\d+)\]", re.IGNORECASE)
 _UNNAMED = "sent with too many members at fault; it will be tried again"
-_EMPTY = hashlib.sha256(b"").hexdigest()
 _NAME = FieldSpec(normalise=normaliser("name", lowered), hashed=True)
 _FIELDS = {
     "email": FieldSpec(normalise=GMAIL, hashed=True, identifier=True),
@@ -256,7 +254,7 @@ class GoogleCustomerMatchDestination(ListDestination[GoogleCustomerMatchSettings
 def _member(values: Mapping[str, Any]) -> dict[str, Any]:
     known: list[Any] = [{shown: values[name]} for name, shown in _IDENTIFIERS.items() if values.get(name)]
     address = {shown: values.get(name) for name, shown in _ADDRESS.items()}
-    if all(value and value != _EMPTY for value in address.values()):
+    if all(value and value != EMPTY_DIGEST for value in address.values()):
         known.append({"address": address})
     return {"userData": {"userIdentifiers": known}}
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
@@ -177,12 +178,10 @@ class KlaviyoDestination(ListDestination[KlaviyoSettings]):
         identity = self.settings.identify_by
         keys = dict(zip(map(str, batch.column(identity).to_pylist()), batch.keys.to_pylist(), strict=True))
         found: dict[str, str] = {}
-        try:
+        with suppress(TryAgainError, OutcomeUnknownError):  # the verdict is known; others are looked up when they leave
             for profile in self._pages(f"{job}/profiles", {"page[size]": _LOOKED_UP, "fields[profile]": identity}):
                 if (value := profile["attributes"].get(identity)) in keys:
                     found[keys[value]] = profile["id"]
-        except (TryAgainError, OutcomeUnknownError):
-            pass  # the verdict is known; the others are looked up when they leave
         return found
 
     def _remove(self, batch: Batch) -> Receipt:

@@ -24,7 +24,7 @@ from zsync_pipelines.destinations.kit.calls import Credentials, Reply
 from zsync_pipelines.destinations.kit.connector import BaseUrl, Step
 from zsync_pipelines.destinations.kit.credentials import bearer
 from zsync_pipelines.destinations.kit.lists import ListDestination, ListSettings
-from zsync_pipelines.destinations.kit.normalise import COUNTRY_CODE, EMAIL, lowered, matching, normaliser
+from zsync_pipelines.destinations.kit.normalise import COUNTRY_CODE, DEVICE_ID, EMAIL
 from zsync_pipelines.destinations.kit.oauth_settings import RefreshTokenSettings
 from zsync_pipelines.domain.capabilities import Capabilities, FieldSpec, FieldType, Identity, RateLimit
 from zsync_pipelines.domain.delivery import Batch, Op, Outcome, Receipt, RowResult
@@ -33,13 +33,10 @@ from zsync_pipelines.errors import DestinationError, OutcomeUnknownError, Target
 
 _SMALLEST, _NEW_SECONDS, _PAGE = 300, 5.0, 100
 _FAILED, _NOT_FOUND, _SUNSET, _TOO_MANY, _SERVER = 400, 404, 426, 429, 500
-_AID = normaliser(
-    "Google advertising id", lambda text: matching(lowered(text), r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
-)
 _TEXT = FieldSpec(types=frozenset({FieldType.TEXT}))
 _FIELDS = {
     "email": FieldSpec(normalise=EMAIL, hashed=True, identifier=True),
-    "google_aid": FieldSpec(normalise=_AID, identifier=True),
+    "google_aid": FieldSpec(normalise=DEVICE_ID, identifier=True),
     "first_name": _TEXT,
     "last_name": _TEXT,
     "title": _TEXT,

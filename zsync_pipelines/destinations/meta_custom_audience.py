@@ -19,7 +19,6 @@ harm, so the framework sends such a batch again in pieces, unless the samples in
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import secrets
@@ -34,7 +33,16 @@ from zsync_pipelines.destinations.kit.calls import Credentials
 from zsync_pipelines.destinations.kit.connector import BaseUrl, Step
 from zsync_pipelines.destinations.kit.credentials import bearer
 from zsync_pipelines.destinations.kit.lists import ListDestination, ListSettings
-from zsync_pipelines.destinations.kit.normalise import COUNTRY, DEVICE_ID, EMAIL, lowered, matching, normaliser, phone
+from zsync_pipelines.destinations.kit.normalise import (
+    COUNTRY,
+    DEVICE_ID,
+    EMAIL,
+    EMPTY_DIGEST,
+    lowered,
+    matching,
+    normaliser,
+    phone,
+)
 from zsync_pipelines.domain.capabilities import (
     Allowance,
     Capabilities,
@@ -63,8 +71,6 @@ _PATIENCE = 60.0
 """Seconds to wait where Meta does not say: the shortest of its blocks."""
 _READY = 200
 """`operation_status` and `delivery_status` of an audience that is as it should be."""
-_BLANK = hashlib.sha256(b"").hexdigest()
-"""What the framework makes of a key without a usable value; sent as an empty text."""
 _SAMPLED = re.compile(r"[\w.@+-]{8,}")
 
 
@@ -191,7 +197,8 @@ class MetaDestination(ListDestination[MetaSettings]):
 
     def send(self, batch: Batch) -> Receipt:
         columns = [batch.column(name).to_pylist() for name in batch.fields]
-        data = [["" if v is None or v == _BLANK else v for v in row] for row in zip(*columns, strict=True)]
+        # A key without a usable value is sent as an empty text.
+        data = [["" if v is None or v == EMPTY_DIGEST else v for v in row] for row in zip(*columns, strict=True)]
         # Another session for each try: one that Meta holds for finished takes no more.
         session = {"session_id": secrets.randbits(62), "batch_seq": 1, "last_batch_flag": True}
         body = {"payload": {"schema": batch.fields, "is_raw": True, "data": data}, "session": session}

@@ -90,13 +90,15 @@ class Decision:
         return tuple(self._files.located(problem) for problem in problems)
 
     def _to_check(self) -> set[ObjectKey]:
-        faulty = {owner for problem in self._faults if (owner := _owner(problem)) is not None}
-        return to_check(self._after, [(kind_of(value), value.id) for value in self.upserts], faulty)
+        return to_check(self._after, [(kind_of(value), value.id) for value in self.upserts], self._faulty())
 
     def _syncs_to_check(self) -> list[Sync]:
-        faulty = {owner for problem in self._faults if (owner := _owner(problem)) is not None}
+        faulty = self._faulty()
         found = syncs_to_check(self._after, {(kind_of(value), value.id) for value in self.upserts})
         return [s for s in found if not {(Kind.SYNC, s.id), (Kind.DESTINATION, s.destination_id)} & faulty]
+
+    def _faulty(self) -> set[ObjectKey]:
+        return {owner for problem in self._faults if (owner := _owner(problem)) is not None}
 
     def report(self, unchecked: tuple[Problem, ...], *, dry_run: bool) -> ApplyReport:
         keys = tuple(self._files.objects)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import closing
 
 from zsync_pipelines.config.environment import resolve, unresolved
 from zsync_pipelines.destinations.registry import connector, parse_settings
@@ -12,6 +11,7 @@ from zsync_pipelines.domain.catalog import Catalog, ObjectKey
 from zsync_pipelines.domain.config import Destination, Kind, Sync
 from zsync_pipelines.domain.wording import listed, unknown
 from zsync_pipelines.errors import ConfigError, Problem, ZsyncError
+from zsync_pipelines.service.destination_fields import offered_fields
 from zsync_pipelines.service.source_checks import Findings
 from zsync_pipelines.service.targets import effective_config
 
@@ -46,20 +46,16 @@ def check_mappings_online(catalog: Catalog, syncs: Collection[Sync], env: Mappin
             unchecked.append(_unchecked(sync, f"environment variable {listed(unset)} is not set here"))
             continue
         try:
-            offered = _offered(destination.type, config, env)
+            settings = parse_settings(destination.type, resolve(config, env, "config"))
         except ConfigError:
             continue  # reported where settings are checked
-        except ZsyncError as error:
+        try:
+            offered = offered_fields(destination.type, settings)
+        except ZsyncError as error:  # a package that is not installed, too
             unreachable.append(Problem(f"destinations.{destination.id}", str(error)))
             continue
         problems += _strange(sync, destination, offered)
     return Findings(tuple(problems), tuple(dict.fromkeys(unreachable)), tuple(unchecked))
-
-
-def _offered(type_name: str, config: Mapping[str, object], env: Mapping[str, str]) -> Mapping[str, FieldSpec] | None:
-    settings = parse_settings(type_name, resolve(config, env, "config"))
-    with closing(connector(type_name)(settings)) as opened:
-        return opened.offered()
 
 
 def _strange(sync: Sync, destination: Destination, offered: Mapping[str, FieldSpec] | None) -> Iterator[Problem]:

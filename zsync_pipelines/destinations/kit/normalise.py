@@ -6,6 +6,7 @@ means the same to the vendor must come out the same, since it is compared, and o
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import cache, partial
 
@@ -19,6 +20,8 @@ _NANP = r"^\+1[2-9]\d{2}[2-9]\d{6}$"
 """Numbers of the North American plan in full: the only ones that need no look into the plans of the world, where an
 `0` after the country code may or may not belong to the number."""
 _COUNTRY = r"^[a-z]{2}$"
+EMPTY_DIGEST = hashlib.sha256(b"").hexdigest()
+"""What the framework makes of a hashed field whose normal form is an empty text."""
 _DEVICE = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
 
