@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from zsync_pipelines.destinations.registry import connector
+from zsync_pipelines.destinations.registry import connector, parse_settings
 from zsync_pipelines.domain.run import RunOptions, SyncRun
 from zsync_pipelines.errors import ZsyncError
 from zsync_pipelines.service.bootstrap import Zsync
@@ -67,8 +67,6 @@ class Stage:
 
     def connect(self) -> Any:
         """A connector with the settings."""
-        from zsync_pipelines.destinations.registry import parse_settings
-
         return connector(self.case.type)(parse_settings(self.case.type, self.settings))
 
 

@@ -10,6 +10,7 @@ import re
 import traceback
 from dataclasses import replace
 
+import duckdb
 import pytest
 
 from zsync_pipelines.config.secret_text import MASK
@@ -107,8 +108,6 @@ def test_identifiers_that_are_written_otherwise_are_the_same(stage):
 def test_somebody_without_identifiers_is_invalid_and_the_others_go_on(stage):
     stage.people(PEOPLE)
     nameless = dict.fromkeys(("email", "phone"), "NULL")
-    import duckdb
-
     with duckdb.connect(str(stage.world.source)) as connection:
         sets = ", ".join(f"{column} = {value}" for column, value in nameless.items())
         connection.execute(f"UPDATE people SET {sets} WHERE id = 0")
@@ -254,15 +253,12 @@ def test_a_missing_permission_stops_the_run(stage):
 def test_a_rate_limit_is_waited_for(stage):
     stage.people(PEOPLE)
     limited = stage.server.limited()
-    status, body, headers = limited.status, limited.body, limited.headers
-    assert status in (200, 400, 403, 429)
-    if status != 429:
+    if limited.status != 429:
         pytest.skip("not told by a status; in the connector's own tests")
-    stage.server.script.extend([(status, headers)] * 7)
+    stage.server.script.extend([(limited.status, limited.headers)] * 7)
     succeeded(stage.run())
     stage.check(PEOPLE)
-    assert stage.waited
-    assert body is None or isinstance(body, dict)
+    assert len(stage.waited) >= 7
 
 
 @pytest.mark.parametrize("fault", [500, 503, DROP_BEFORE, DROP_AFTER, HTML], ids=str)
@@ -400,9 +396,10 @@ def test_secret_settings_are_masked_where_configuration_is_shown(stage):
     assert MASK in shown
 
 
-def test_a_rejection_never_holds_a_members_values(stage):
+def test_a_rejection_never_holds_a_members_values(stage, capabilities):
     stage.server.refuse = lambda identity: f"{identity} is not wanted"
     stage.people(PEOPLE)
     run = stage.run()
     sample = stage.world.open().refusals.sample(run.id)
+    assert len(sample) == 5 or capabilities.row_results is RowResults.NONE
     assert not [row for row in sample if re.search(r"person\d+@example", str(row))]

@@ -22,7 +22,7 @@ from zsync_pipelines.domain.destination import (
     SyncShape,
 )
 from zsync_pipelines.domain.wording import unknown
-from zsync_pipelines.errors import TargetMissingError, ZsyncError
+from zsync_pipelines.errors import TargetMissingError, UnreachableError, ZsyncError
 
 ANY_JSON = FieldSpec(finite=True)
 """What a field takes of which nothing is known: all that JSON has."""
@@ -113,5 +113,5 @@ class ApiDestination(Destination[A]):
         try:
             self._client.head(self.settings.base_url)
         except httpx.TransportError as error:
-            raise TargetMissingError(f"no answer from {host} ({type(error).__name__})") from None
+            raise UnreachableError(f"no answer from {host} ({type(error).__name__})") from None
         return f"{host} answers"
