@@ -1,9 +1,10 @@
-"""The `sql` connector: a batch and its receipt are one transaction at the destination."""
+"""The `sql` connector: a batch and its receipt are one transaction at the destination, or a plan where there is none."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 
 from zsync_pipelines.destinations.sql.apply import Applier
 from zsync_pipelines.destinations.sql.backend import Backend
@@ -196,74 +197,29 @@ class _AppliedError(Exception):
         self.receipt = receipt
 
 
+# Named, not imported: drivers are heavy and partly extras.
+_BACKENDS: Mapping[str, str] = {
+    "sqlite": "sqlite:SQLiteBackend",
+    "duckdb": "duckdb:DuckDBBackend",
+    "postgresql": "postgresql:PostgreSQLBackend",
+    "mysql": "mysql:MySQLBackend",
+    "mariadb": "mysql:MySQLBackend",
+    "snowflake": "snowflake:SnowflakeBackend",
+    "redshift": "redshift:RedshiftBackend",
+    "bigquery": "bigquery:BigQueryBackend",
+    "databricks": "databricks:DatabricksBackend",
+}
+_EXTRAS = {"postgresql": "postgres", "mariadb": "mysql"}
+
+
 def _backend(name: str) -> type[Backend]:
-    """The database's implementation; drivers are heavy and partly extras, so each is imported when it is needed."""
+    """The database's implementation."""
+    module, _, backend = _BACKENDS[name].partition(":")
     try:
-        return _BACKENDS[name]()
+        found: type[Backend] = getattr(import_module(f"zsync_pipelines.destinations.sql.{module}"), backend)
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"the driver of {name} is not installed ({error.name}); "
             f"pip install 'zsync-pipelines[{_EXTRAS.get(name, name)}]'"
         ) from None
-
-
-def _sqlite() -> type[Backend]:
-    from zsync_pipelines.destinations.sql.sqlite import SQLiteBackend
-
-    return SQLiteBackend
-
-
-def _duckdb() -> type[Backend]:
-    from zsync_pipelines.destinations.sql.duckdb import DuckDBBackend
-
-    return DuckDBBackend
-
-
-def _postgresql() -> type[Backend]:
-    from zsync_pipelines.destinations.sql.postgresql import PostgreSQLBackend
-
-    return PostgreSQLBackend
-
-
-def _mysql() -> type[Backend]:
-    from zsync_pipelines.destinations.sql.mysql import MySQLBackend
-
-    return MySQLBackend
-
-
-def _snowflake() -> type[Backend]:
-    from zsync_pipelines.destinations.sql.snowflake import SnowflakeBackend
-
-    return SnowflakeBackend
-
-
-def _redshift() -> type[Backend]:
-    from zsync_pipelines.destinations.sql.redshift import RedshiftBackend
-
-    return RedshiftBackend
-
-
-def _bigquery() -> type[Backend]:
-    from zsync_pipelines.destinations.sql.bigquery import BigQueryBackend
-
-    return BigQueryBackend
-
-
-def _databricks() -> type[Backend]:
-    from zsync_pipelines.destinations.sql.databricks import DatabricksBackend
-
-    return DatabricksBackend
-
-
-_BACKENDS: Mapping[str, Callable[[], type[Backend]]] = {
-    "sqlite": _sqlite,
-    "duckdb": _duckdb,
-    "postgresql": _postgresql,
-    "mysql": _mysql,
-    "mariadb": _mysql,
-    "snowflake": _snowflake,
-    "redshift": _redshift,
-    "bigquery": _bigquery,
-    "databricks": _databricks,
-}
-_EXTRAS = {"postgresql": "postgres", "mariadb": "mysql"}
+    return found
