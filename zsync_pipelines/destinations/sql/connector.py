@@ -1,4 +1,4 @@
-"""The `sql` connector: a batch and its receipt are one transaction at the destination, or a plan where there is none."""
+"""The `sql` connector: a batch and its receipt are one transaction at the destination, or planned where none can be."""
 
 from __future__ import annotations
 
