@@ -8,7 +8,8 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from zsync_pipelines.destinations.meta_custom_audience import _BLANK, MetaDestination
+from zsync_pipelines.destinations.kit.normalise import EMPTY_DIGEST
+from zsync_pipelines.destinations.meta_custom_audience import MetaDestination
 from zsync_pipelines.domain.capabilities import FieldSpec
 from zsync_pipelines.engine.membership import prepare
 from zsync_pipelines_tests.support.vendors.meta import Audience, Meta
@@ -65,7 +66,7 @@ def test_where_the_sdk_differs_from_the_documentation(field, value):
 
 
 def test_a_key_without_a_letter_is_the_digest_of_nothing():
-    assert ours("FN", ["..."]) == theirs("FN", ["..."]) == [_BLANK]
+    assert ours("FN", ["..."]) == theirs("FN", ["..."]) == [EMPTY_DIGEST]
 
 
 @pytest.fixture
