@@ -24,7 +24,7 @@ import polars_hash as plh
 
 from zsync_pipelines.domain.delivery import DESTINATION_ID, FIELD_PREFIX, MAYBE_THERE
 from zsync_pipelines.domain.keys import KEY, KEY_HASH
-from zsync_pipelines.engine.row_hash import ROW_HASH
+from zsync_pipelines.engine.row_hash import ROW_HASH, ROW_ID
 
 MEMBER = "member"
 STATE = "state"
@@ -34,6 +34,8 @@ KEEP_PAYLOAD = "keep_payload"
 
 MEMBERSHIP_COLUMNS = {KEY_HASH: pl.UInt64(), KEY: pl.String()}
 SNAPSHOT_COLUMNS = {**MEMBERSHIP_COLUMNS, MEMBER: pl.Boolean(), STATE: pl.Int8()}
+HELD_COLUMNS = {MEMBER: pl.Boolean(), STATE: pl.Int8(), ROW_ID: pl.UInt64()}
+"""What a membership has as well if it is to become a snapshot as it is."""
 CHANGES_COLUMNS = {**SNAPSHOT_COLUMNS, GONE: pl.Boolean(), EVENT: pl.Int8()}
 PLAN_COLUMNS = {**MEMBERSHIP_COLUMNS, MAYBE_THERE: pl.Boolean()}
 MARKS_COLUMNS = {**SNAPSHOT_COLUMNS, GONE: pl.Boolean(), KEEP_PAYLOAD: pl.Boolean()}

@@ -14,8 +14,19 @@ from zsync_pipelines.domain.config import FieldMapping
 from zsync_pipelines.domain.delivery import FIELD_PREFIX
 from zsync_pipelines.domain.keys import KEY, KEY_HASH
 from zsync_pipelines.domain.text import canonical_text
-from zsync_pipelines.engine.frames import INVALID_COLUMNS, by_key, empty_frame, has_repeats, key_hash, payload_columns
-from zsync_pipelines.engine.row_hash import ROW_HASH
+from zsync_pipelines.engine.frames import (
+    HELD_COLUMNS,
+    INVALID_COLUMNS,
+    MEMBER,
+    STATE,
+    State,
+    by_key,
+    empty_frame,
+    has_repeats,
+    key_hash,
+    payload_columns,
+)
+from zsync_pipelines.engine.row_hash import ROW_HASH, row_id
 
 SOURCE_PREFIX = "c:"
 """Prefix of the source columns in what `sources` evaluates."""
@@ -117,14 +128,25 @@ def resolve_duplicates(rows: pl.DataFrame) -> Members:
     return Members(by_key(pl.concat([rows.filter(~repeated), kept])), by_key(invalid))
 
 
-def membership_schema(evaluated: pa.Schema, mapping: Sequence[FieldMapping], specs: Specs) -> pa.Schema:
-    """The Arrow schema of a membership whose source columns have the schema `evaluated`."""
+def as_held(members: pl.DataFrame) -> pl.DataFrame:
+    """Members as the snapshot has them once the destination acknowledged each (`HELD_COLUMNS`)."""
+    held = pl.lit(int(State.HELD), pl.Int8)
+    return members.with_columns(pl.lit(value=True).alias(MEMBER), held.alias(STATE), row_id(KEY))
+
+
+def membership_schema(
+    evaluated: pa.Schema, mapping: Sequence[FieldMapping], specs: Specs, *, held: bool = False
+) -> pa.Schema:
+    """The Arrow schema of a membership whose source columns have the schema `evaluated`; `held`: as `as_held` makes
+    it."""
 
     def kind(m: FieldMapping) -> pa.DataType:
         spec = specs.get(m.destination_field, FieldSpec())
         return pa.large_string() if _is_prepared(spec) else evaluated.field(SOURCE_PREFIX + m.source_column).type
 
     fields = [pa.field(FIELD_PREFIX + m.destination_field, kind(m)) for m in mapping]
+    if held:
+        fields += list(empty_frame(HELD_COLUMNS).to_arrow().schema)
     return pa.schema(
         [pa.field(KEY_HASH, pa.uint64()), pa.field(ROW_HASH, pa.uint64()), pa.field(KEY, pa.large_string()), *fields]
     )

@@ -12,6 +12,7 @@ from zsync_pipelines.domain.config import SyncMode
 from zsync_pipelines.domain.delivery import FIELD_PREFIX
 from zsync_pipelines.domain.destination import SyncShape
 from zsync_pipelines.domain.run import RunOptions
+from zsync_pipelines.engine.frames import HELD_COLUMNS
 from zsync_pipelines.engine.membership import shape_of
 from zsync_pipelines.engine.policy import settled_states
 from zsync_pipelines.errors import SnapshotError
@@ -38,7 +39,7 @@ def compare(
     def opened(path: str | None, rows: int | None = None) -> FrameFile | None:
         return None if path is None else stack.enter_context(FrameFile(app.storage, path, rows))
 
-    members = stack.enter_context(FrameFile(app.storage, membership.path, membership.rows))
+    members = stack.enter_context(FrameFile(app.storage, membership.path, membership.rows, hidden=HELD_COLUMNS))
     mapped = [name for name in setup.capabilities.identifiers if FIELD_PREFIX + name in members.schema.names]
     return Comparison(
         members=members,

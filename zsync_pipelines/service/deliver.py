@@ -18,6 +18,7 @@ from zsync_pipelines.service.attempts import Attempts
 from zsync_pipelines.service.bootstrap import Progress, Zsync
 from zsync_pipelines.service.holding import Lease
 from zsync_pipelines.service.journal import Journal
+from zsync_pipelines.service.plan_files import open_part
 from zsync_pipelines.service.polling import Polling
 from zsync_pipelines.service.rate_limit import RateLimiter
 from zsync_pipelines.service.refs import PlanPart
@@ -42,7 +43,7 @@ def deliver(delivery: Delivery, lease: Lease, holdings: Holdings, progress: Prog
     sender = Sender(delivery, attempts, journal, progress, sum(part.rows for part in parts))
     verdicts = Polling(delivery, journal, lease, progress, delivery.app.monotonic() + capabilities.poll_seconds)
     with ExitStack() as files, journal:
-        opened = {p.name: files.enter_context(FrameFile(delivery.app.storage, p.path, p.rows)) for p in parts}
+        opened = {p.name: files.enter_context(open_part(delivery.app.storage, p)) for p in parts}
         for part in parts:
             if part.part is Part.REPLACE_IN:
                 continue  # goes with what it replaces

@@ -10,8 +10,16 @@ from typing import Protocol
 import polars as pl
 import pyarrow as pa
 
+from zsync_pipelines.domain.config import SyncMode
 from zsync_pipelines.domain.keys import KEY, KEY_HASH, KeyType
-from zsync_pipelines.engine.membership import map_rows, membership_schema, prepare, resolve_duplicates, take_faults
+from zsync_pipelines.engine.membership import (
+    as_held,
+    map_rows,
+    membership_schema,
+    prepare,
+    resolve_duplicates,
+    take_faults,
+)
 from zsync_pipelines.engine.row_hash import with_row_hash
 from zsync_pipelines.service.ahead import ahead
 from zsync_pipelines.service.bootstrap import Progress, Zsync, no_progress
@@ -77,11 +85,21 @@ class _Found:
     conflicts: pl.DataFrame
 
 
-def _resolved(rows: pl.DataFrame) -> tuple[pl.DataFrame, _Found]:
+def _resolved(rows: pl.DataFrame, *, held: bool) -> tuple[pl.DataFrame, _Found]:
     """The members of a piece, sorted and with their hashes, and who cannot be one."""
     members = resolve_duplicates(rows)
     usable = take_faults(members.valid)
-    return with_row_hash(usable.valid), _Found(usable.invalid, members.invalid)
+    hashed = with_row_hash(usable.valid)
+    return as_held(hashed) if held else hashed, _Found(usable.invalid, members.invalid)
+
+
+def _may_become_base(app: Zsync, setup: SyncSetup) -> bool:
+    """Whether the membership is the first snapshot too if the destination takes everybody: there is none before it,
+    and a row of it says all that a snapshot keeps."""
+    current = app.snapshots.current(setup.sync.id)
+    known_by_key = not (setup.capabilities.gives_ids or set(setup.capabilities.identifiers) & set(setup.mapped_names))
+    sends = setup.sync.sync_mode is not SyncMode.SUBTRACTIVE
+    return known_by_key and sends and (current is None or current.fingerprint != setup.fingerprint)
 
 
 def derive_membership(
@@ -92,7 +110,8 @@ def derive_membership(
     path, invalid_path, faults_path = (f"{folder}/{name}.parquet" for name in ("membership", "conflicts", "faults"))
     null_keys = seen = 0
     with Spill(app.settings.temporary, app.settings.piece_bytes) as spill:
-        schema = membership_schema(source.schema, mapping, specs)
+        held = _may_become_base(app, setup)
+        schema = membership_schema(source.schema, mapping, specs, held=held)
         for batch in source.batches():
             rows = prepare(map_rows(batch, mapping), specs)
             keyed = rows.filter(pl.col(KEY).is_not_null())
@@ -105,7 +124,7 @@ def derive_membership(
             frame_writer(app.storage, invalid_path, INVALID_SCHEMA) as invalid,
             frame_writer(app.storage, faults_path, INVALID_SCHEMA) as faults,
         ):
-            for members, found in ahead(_resolved(rows) for rows in spill.drain()):
+            for members, found in ahead(_resolved(rows, held=held) for rows in spill.drain()):
                 valid.write(members)
                 faults.write(found.faults)
                 invalid.write(found.conflicts)

@@ -23,16 +23,16 @@ from zsync_pipelines.engine.advance import (
     next_payload,
     verdict_marks,
 )
-from zsync_pipelines.engine.frames import STATE, Schema, State, by_key, payload_columns, payload_schema
+from zsync_pipelines.engine.frames import HELD_COLUMNS, STATE, Schema, State, by_key, payload_columns, payload_schema
 from zsync_pipelines.engine.identifiers import IDENTITY, LEFTOVER, with_identity
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.outcomes import PartOutcomes, outcomes_of
-from zsync_pipelines.service.plan_files import carried_now
+from zsync_pipelines.service.plan_files import carried_now, open_part
 from zsync_pipelines.service.refs import PlanRef
-from zsync_pipelines.service.snapshot_files import NextVersion, RangeChange, write_next
+from zsync_pipelines.service.snapshot_files import NextVersion, RangeChange, base_path, write_next
 from zsync_pipelines.service.snapshots import Snapshot, hash_ranges
 from zsync_pipelines.store.frames import FrameFile
-from zsync_pipelines.store.snapshots import SnapshotManifest
+from zsync_pipelines.store.snapshots import FrameEntry, SnapshotManifest
 
 
 def snapshot_folder(sync_id: str) -> str:
@@ -63,11 +63,31 @@ def write_snapshot(
             changes=old.changes if old else (),
             identifiers=plan.identifiers,
         )
+        if _is_base(app, plan, following, outcomes):
+            return _with_base(app, plan, following)
         due = _due(app, plan, following, snapshot, payload, _planned(plan))
         # Of values in another type than members have now, new hashes would tell as little.
         telling = all(payload[name] == kind for name, kind in due.mapped.items())
         due = replace(due, rehash=plan.stale_hashes and telling and not aborted)
         return write_next(due, partial(_changes, app, plan, outcomes, snapshot, payload))
+
+
+def _is_base(app: Zsync, plan: PlanRef, following: SnapshotManifest, outcomes: list[PartOutcomes]) -> bool:
+    """Whether the membership is the next snapshot as it is: it was all that was sent, nothing was there before, and
+    the destination took every row."""
+    if following.files or plan.marks or len(outcomes) != 1:
+        return False
+    (sent,) = outcomes
+    if sent.part.path != plan.membership.path or not sent.took_all:
+        return False
+    with FrameFile(app.storage, sent.part.path) as members:
+        return set(HELD_COLUMNS) <= set(members.schema.names)
+
+
+def _with_base(app: Zsync, plan: PlanRef, following: SnapshotManifest) -> SnapshotManifest:
+    entry = FrameEntry(base_path(snapshot_folder(following.sync_id), following), plan.membership.rows)
+    app.storage.copy(plan.membership.path, entry.path)
+    return replace(following, rows=entry.rows, members=entry.rows, base=entry, delta=entry)
 
 
 def write_verdicts(app: Zsync, sync_id: str, plan: PlanRef, outcomes: list[PartOutcomes]) -> SnapshotManifest:
@@ -142,7 +162,7 @@ def _changes(
     identifiers = plan.identifiers
     with ExitStack() as stack:
         marks_file = stack.enter_context(FrameFile(app.storage, plan.marks_path, plan.marks))
-        files = [stack.enter_context(FrameFile(app.storage, o.part.path, o.part.rows)) for o in outcomes]
+        files = [stack.enter_context(open_part(app.storage, o.part)) for o in outcomes]
         for low, high in hash_ranges(app.settings.piece_bytes, marks_file, *files, snapshot if whole else None):
             taken_out = [] if judging else [marks_file.read(low, high)]
             left_over: list[pl.DataFrame] = []

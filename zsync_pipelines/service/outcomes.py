@@ -78,6 +78,12 @@ class PartOutcomes:
         spans = self.spans.recoded(lambda code, batch: code if batch in numbers else UNSENT)
         return replace(self, spans=spans, exceptions=self.exceptions.filter(pl.col("number").is_in(list(numbers))))
 
+    @property
+    def took_all(self) -> bool:
+        """Whether every row was accepted, and nothing more was said of any."""
+        plain = self.exceptions.is_empty() and self.ids.is_empty()
+        return plain and self.spans.count([CODES[Outcome.ACCEPTED]]) == self.part.rows
+
     def count(self, outcome: Outcome) -> int:
         """Rows with this outcome."""
         codes = _REJECTED if outcome is Outcome.REJECTED else [CODES[outcome]]

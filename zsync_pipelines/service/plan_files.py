@@ -12,6 +12,7 @@ import pyarrow as pa
 from zsync_pipelines.domain.delivery import DESTINATION_ID, Op
 from zsync_pipelines.domain.keys import KEY
 from zsync_pipelines.engine.frames import (
+    HELD_COLUMNS,
     MARKS_COLUMNS,
     PLAN_COLUMNS,
     Schema,
@@ -27,6 +28,8 @@ from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.evaluate import INVALID_SCHEMA
 from zsync_pipelines.service.refs import PlanPart
 from zsync_pipelines.store.frame_writing import FrameWriter, frame_writer
+from zsync_pipelines.store.frames import FrameFile
+from zsync_pipelines.store.storage import Storage
 
 _ORDER = list(Part)
 
@@ -87,6 +90,11 @@ class PlanWriters:
     def _open(self, name: str, schema: Schema) -> FrameWriter:
         arrow = empty_frame(schema).to_arrow().schema
         return self.exits.enter_context(frame_writer(self.app.storage, self.path(name), arrow))
+
+
+def open_part(storage: Storage, part: PlanPart) -> FrameFile:
+    """The rows of a part; where that is the membership, what a snapshot needs beside them is hidden."""
+    return FrameFile(storage, part.path, part.rows, hidden=HELD_COLUMNS)
 
 
 def plan_path(folder: str, name: str) -> str:

@@ -10,6 +10,7 @@ from zsync_pipelines.errors import OutcomeUnknownError, TryAgainError, Unreachab
 from zsync_pipelines.service.bootstrap import Progress
 from zsync_pipelines.service.holding import Lease
 from zsync_pipelines.service.journal import Journal
+from zsync_pipelines.service.plan_files import open_part
 from zsync_pipelines.service.refs import PlanPart
 from zsync_pipelines.service.sending import Delivery, answer_of, read_batch
 from zsync_pipelines.store.frames import FrameFile
@@ -63,7 +64,7 @@ def poll_all(delivery: Delivery, waiting: list[LedgerEntry]) -> Iterator[tuple[L
     parts = {part.name: part for part in delivery.plan.parts}
     for entry in waiting:
         part = parts[entry.part]
-        with FrameFile(delivery.app.storage, part.path, part.rows) as file:
+        with open_part(delivery.app.storage, part) as file:
             found = _poll(delivery, part, file, entry)
         if found is not None:
             yield entry, found

@@ -33,6 +33,7 @@ from zsync_pipelines.engine.refusals import (
 )
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.outcomes import PartOutcomes, is_refused
+from zsync_pipelines.service.plan_files import open_part
 from zsync_pipelines.service.refs import PlanRef
 from zsync_pipelines.service.snapshots import hash_ranges
 from zsync_pipelines.store.frame_writing import frame_writer
@@ -95,10 +96,7 @@ def write_refusals(
     with ExitStack() as stack:
         standing = Standing(app.storage, standing_entry)
         stack.callback(standing.close)
-        files = {
-            part.part.name: stack.enter_context(FrameFile(app.storage, part.part.path, part.part.rows))
-            for part in outcomes
-        }
+        files = {part.part.name: stack.enter_context(open_part(app.storage, part.part)) for part in outcomes}
         parked = _parked(app, plan, stack, judging=judging)
         writer = stack.enter_context(frame_writer(app.storage, path, empty_frame(REFUSAL_COLUMNS).to_arrow().schema))
         for low, high in hash_ranges(app.settings.piece_bytes, standing.file, *files.values()):

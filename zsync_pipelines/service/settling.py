@@ -12,11 +12,11 @@ from zsync_pipelines.service.alerts import tell
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.conclude import commit_verdicts
 from zsync_pipelines.service.holding import settling
+from zsync_pipelines.service.plan_files import open_part
 from zsync_pipelines.service.polling import poll_all
 from zsync_pipelines.service.refs import PlanRef
 from zsync_pipelines.service.sending import Delivery, read_batch
 from zsync_pipelines.service.setup import SyncSetup, load_setup
-from zsync_pipelines.store.frames import FrameFile
 from zsync_pipelines.store.ledger import LedgerEntry
 
 _log = logging.getLogger("zsync")
@@ -36,7 +36,7 @@ def settle_unanswered(delivery: Delivery) -> None:
         entries = [entry for entry in entries if not entry.is_pending]
     for entry in entries:
         part = parts[entry.part]
-        with FrameFile(app.storage, part.path, part.rows) as file:
+        with open_part(app.storage, part) as file:
             batch = read_batch(delivery, part, entry, file)
         try:
             found = destination.lookup(batch)

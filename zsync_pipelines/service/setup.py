@@ -43,11 +43,15 @@ class SyncSetup:
     configuration: dict[str, Any] = field(repr=False)
 
     @property
+    def mapped_names(self) -> tuple[str, ...]:
+        """The destination's fields that columns are mapped to."""
+        return tuple(mapping.destination_field for mapping in self.sync.field_mapping)
+
+    @property
     def mapped_specs(self) -> Mapping[str, FieldSpec]:
         """What the destination declares of the fields that are mapped."""
         declared = self.capabilities.fields or {}
-        names = (mapping.destination_field for mapping in self.sync.field_mapping)
-        return {name: declared[name] for name in names if name in declared}
+        return {name: declared[name] for name in self.mapped_names if name in declared}
 
     def connect(self) -> Destination[DestinationSettings]:
         """A connector for this sync's target; the caller closes it."""

@@ -80,7 +80,7 @@ def write_next(due: NextVersion, parts: Callable[[bool], Iterable[RangeChange]])
     if due.expected == 0 and not due.rehash:
         return following
     base_due, is_first = due.needs_base, following.base is None
-    name = f"{due.folder}/{following.version:08d}-{following.run_id}"
+    name = _stem(due.folder, following)
     rows, members = following.rows, following.members
     with ExitStack() as stack:
         base = stack.enter_context(_writer(due, f"{name}-base.parquet", SNAPSHOT_COLUMNS)) if base_due else None
@@ -105,6 +105,15 @@ def write_next(due: NextVersion, parts: Callable[[bool], Iterable[RangeChange]])
     if following.delta is None:
         return following
     return replace(following, changes=_merged(due, f"{name}-merged.parquet", (*following.changes, following.delta)))
+
+
+def base_path(folder: str, version: SnapshotManifest) -> str:
+    """Where the base lies that is written for a version."""
+    return f"{_stem(folder, version)}-base.parquet"
+
+
+def _stem(folder: str, version: SnapshotManifest) -> str:
+    return f"{folder}/{version.version:08d}-{version.run_id}"
 
 
 def _writer(due: NextVersion, path: str, columns: Schema) -> AbstractContextManager[FrameWriter]:

@@ -13,6 +13,7 @@ from zsync_pipelines.domain.keys import KEY
 from zsync_pipelines.engine.advance import CODES, OUTCOME
 from zsync_pipelines.service.bootstrap import Zsync
 from zsync_pipelines.service.outcomes import PartOutcomes, outcomes_of
+from zsync_pipelines.service.plan_files import open_part
 from zsync_pipelines.service.refs import PlanRef
 from zsync_pipelines.store.frames import FrameFile
 
@@ -28,7 +29,7 @@ class WaitingKeys:
             assert stored is not None  # noqa: S101  # a run without a plan sends nothing
             for part in outcomes_of(PlanRef.from_json(stored), app.ledger.entries(run.id)):
                 if part.count(Outcome.PENDING):
-                    file = FrameFile(app.storage, part.part.path, part.part.rows)
+                    file = open_part(app.storage, part.part)
                     self._parts.append((part, self._exits.enter_context(file)))
 
     def read(self, low: int, high: int) -> pl.DataFrame:

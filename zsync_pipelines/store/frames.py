@@ -6,7 +6,7 @@ The engine works range by range; memory is bounded by a range, whatever the size
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from types import TracebackType
@@ -32,9 +32,14 @@ _TEXT_VIEW_BYTES = 12
 
 
 class FrameFile:
-    """Reads a frame file by ranges of the key hash. SnapshotError if it is missing or damaged."""
+    """Reads a frame file by ranges of the key hash. SnapshotError if it is missing or damaged.
 
-    def __init__(self, storage: Storage, path: str, expected_rows: int | None = None) -> None:
+    `hidden`: columns that it may have, and that are not the reader's business.
+    """
+
+    def __init__(
+        self, storage: Storage, path: str, expected_rows: int | None = None, *, hidden: Collection[str] = ()
+    ) -> None:
         self.path = path
         place = storage.locate(path)
         try:
@@ -48,6 +53,9 @@ class FrameFile:
             raise SnapshotError(f"{place} is damaged ({type(error).__name__}); {_WHAT_TO_DO}") from error
         metadata = self._file.metadata
         self.rows = int(metadata.num_rows)
+        schema = self._file.schema_arrow
+        self.schema: pa.Schema = pa.schema([field for field in schema if field.name not in hidden])
+        self._shown = None if len(self.schema) == len(schema) else self.schema.names
         self._groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
         self._starts = list(accumulate((group.num_rows for group in self._groups), initial=0))
         self._lowest: list[int] | None = None
@@ -56,13 +64,11 @@ class FrameFile:
         # Polars reads a third as fast again as pyarrow, and a part of a row group without the rest; it needs a path.
         local = storage.local(path)
         self._scan = None if local is None else pl.scan_parquet(local, glob=False, parallel="prefiltered")
+        if self._scan is not None and self._shown is not None:
+            self._scan = self._scan.select(self._shown)
         if expected_rows is not None and self.rows != expected_rows:
             self.close()
             raise SnapshotError(f"{place} holds {self.rows} rows, {expected_rows} were written; {_WHAT_TO_DO}")
-
-    @property
-    def schema(self) -> pa.Schema:
-        return self._file.schema_arrow
 
     @property
     def is_local(self) -> bool:
@@ -100,7 +106,7 @@ class FrameFile:
                 chosen = self._scan if columns is None else self._scan.select(columns)
                 return chosen.slice(start, rows).collect()
             first, last = self._group_of(start), self._group_of(start + rows - 1)
-            names = None if columns is None else list(columns)
+            names = self._shown if columns is None else list(columns)
             table = self._file.read_row_groups(list(range(first, last + 1)), columns=names)
             return pl.DataFrame(table.slice(start - self._starts[first], rows))
 
@@ -179,7 +185,7 @@ class FrameFile:
         if known is not None:
             return known
         if self._lowest is None:
-            column = self.schema.get_field_index(KEY_HASH)
+            column = self._file.schema_arrow.get_field_index(KEY_HASH)
             self._lowest = [int(group.column(column).statistics.min) for group in self._groups]
         # Hashes below the boundary may go on into the group before the first that begins at or above it.
         number = bisect_right(self._lowest, boundary - 1) - 1
@@ -198,7 +204,7 @@ class FrameFile:
         """A row group. The last one is kept: slices are mostly taken one after the other."""
         if self._kept is None or self._kept[0] != number:
             with self._whole():
-                self._kept = (number, self._file.read_row_group(number))
+                self._kept = (number, self._file.read_row_group(number, columns=self._shown))
         return self._kept[1]
 
     @contextmanager

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _PAGE = 1_000
 """Objects that one request lists, or deletes."""
+_COPIED_BY_ONE_REQUEST = 5_000_000_000
+"""S3's limit (5 GB, CopyObject in its API reference); Google's and Azure's are higher."""
 _NO_UPLOAD = "NoSuchUpload"
 """Said of an upload that a rule of the bucket ended, or whose last request is repeated because its answer was lost."""
 
@@ -47,6 +49,17 @@ class ObjectStorage(Storage):
             writer.finish()
         finally:
             writer.abort()
+
+    def copy(self, path: str, to: str) -> None:
+        """Within the store, as long as one request does it."""
+        size = self.size(path)
+        if size is None:
+            raise FileNotFoundError(self.locate(path))
+        if size > _COPIED_BY_ONE_REQUEST:
+            super().copy(path, to)
+            return
+        with self._answers(to):
+            self._store.copy(path, to)
 
     def open(self, path: str) -> IO[bytes]:
         size = self.size(path)

@@ -137,6 +137,21 @@ def test_a_file_is_replaced_whole(place, content):
     assert place.get("a/file") == content
 
 
+def test_a_copy_outlives_its_original(place, content):
+    place.put("a/file", content)
+    place.put("b/c/copy", b"old")
+    for path in ("b/copy", "b/c/copy"):
+        place.storage.copy("a/file", path)
+    place.put("a/file", b"new")
+    place.storage.delete("a/file")
+    assert place.get("b/copy") == place.get("b/c/copy") == content
+    assert place.storage.files("") == ["b/c/copy", "b/copy"]
+    with pytest.raises(FileNotFoundError):
+        place.storage.copy("a/file", "b/another")
+    assert place.storage.size("b/another") is None
+    assert place.left() == []
+
+
 def test_an_empty_file_is_a_file(place):
     place.put("a/empty", b"")
     assert place.storage.size("a/empty") == 0
