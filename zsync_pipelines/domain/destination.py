@@ -145,6 +145,11 @@ class Destination(ABC, Generic[S]):
         Asynchronous destinations only. Raises TryAgainError or OutcomeUnknownError when it could not be asked."""
         return batch.pending(handle)
 
+    def complete(self) -> None:
+        """Do what was put off while batches came, as to make an index. Called once after the last batch, unless the
+        delivery was stopped: `open` of the next run then finds it undone. Raises like `open`."""
+        return
+
     def finish(self, holdings: Holdings) -> None:
         """Put the whole in place (`capabilities.whole`): on return every pending row is accepted. Called once after
         the last batch, also when there was none. Raises like `send`."""

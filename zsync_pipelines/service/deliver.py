@@ -63,6 +63,7 @@ def deliver(delivery: Delivery, lease: Lease, holdings: Holdings, progress: Prog
                     sender.withdraw()
                     journal.flush()
     lease.check()
+    delivery.destination.complete()
     if capabilities.asynchronous:
         verdicts.wait()
     if capabilities.whole:

@@ -88,7 +88,7 @@ class Sender:
                 self.model[key] = dict(row)
 
     def run(self, *steps: tuple[Op, Rows], rows_per_batch: int = 1_000) -> list[Receipt]:
-        """One whole run: open, send, finish, close."""
+        """One whole run: open, send, complete, finish, close."""
         destination, receipts = self.open(), []
         try:
             for op, rows in steps:
@@ -98,6 +98,7 @@ class Sender:
                     batch = self.batch(op, part)
                     receipts.append(destination.send(batch))
                     self.note(batch, part, receipts[-1])
+            destination.complete()
             destination.finish(self.holdings)
         finally:
             destination.close()

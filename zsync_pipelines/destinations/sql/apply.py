@@ -24,7 +24,8 @@ _UUID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
 @dataclass
 class Applier:
-    """Knows the table as it was when the run began. `flags`: removed rows stay, with `is_member` false."""
+    """Knows the table as it was when the run began. `flags`: removed rows stay, with `is_member` false. `keyed`: the
+    table has its key, or had it made by another since."""
 
     db: Backend
     records: Records
@@ -33,6 +34,7 @@ class Applier:
     key_column: str
     flags: bool
     adopt: bool
+    keyed: bool = True
     expects_strangers: bool = False
     """Whether a batch of this run met a row that exists already: then the fast way in is not tried again."""
 
@@ -86,7 +88,7 @@ class Applier:
         values = self._values(frame, batch.fields, batch.key_type)
         flag = [pl.lit(value=True).alias(IS_MEMBER)] if self.flags else []
         self.expects_strangers = not self.db.insert_new(
-            self._target, self._columns(batch.fields), frame.select(*values, *flag)
+            self._target, self._columns(batch.fields), frame.select(*values, *flag), keyed=self.keyed
         )
         return not self.expects_strangers
 

@@ -24,6 +24,7 @@ class Backend(ABC):
     `types`: of new columns; `zoned`: what follows that of timestamps with a zone. `specs`: what new columns take, where
     that is less than all of their family. `key_length`: the longest text key, in characters. `key_spaces`: keys that
     differ in spaces at their end are different ones. `text_bytes`: the longest text that zsync's own tables hold.
+    `keys_later`: a new table is filled much faster without its key, which is then made of all rows at once.
     `atomic`: a transaction holds changes of several tables. `locks`: `lock` waits. `staged`: the table of staged rows.
     """
 
@@ -36,6 +37,7 @@ class Backend(ABC):
     key_length: ClassVar[int | None] = None
     key_spaces: ClassVar[bool] = True
     text_bytes: ClassVar[int | None] = None
+    keys_later: ClassVar[bool] = False
     atomic: ClassVar[bool] = True
     locks: ClassVar[bool] = True
     staged: str = STAGED
@@ -154,6 +156,10 @@ class Backend(ABC):
         """The definition of a column that is a table's key."""
         return f"{self.quote(name)} {native} NOT NULL PRIMARY KEY"
 
+    def add_key(self, place: Place, name: str) -> None:
+        """Make a column the key of a table that has none (`keys_later`)."""
+        self.execute(f"ALTER TABLE {self.quoted(place)} ADD PRIMARY KEY ({self.quote(name)})")
+
     def new_flag(self, name: str) -> str:
         """The definition of a boolean column that is true unless something else is said."""
         return f"{self.quote(name)} {self.types[FieldType.BOOLEAN]} NOT NULL DEFAULT TRUE"
@@ -202,9 +208,9 @@ class Backend(ABC):
         chosen.append(f"CAST(NULL AS {self.types[FieldType.BOOLEAN]}) AS maybe_there")
         return f"SELECT {', '.join(chosen)} FROM {target} LIMIT 0"
 
-    def insert_new(self, table: str, columns: Sequence[str], rows: pl.DataFrame) -> bool:
+    def insert_new(self, table: str, columns: Sequence[str], rows: pl.DataFrame, *, keyed: bool = True) -> bool:
         """Where there is a faster way: insert rows of which none should exist, and tell whether that worked. False
-        (also where there is no such way) leaves the table as it was."""
+        (also where there is no such way) leaves the table as it was. `keyed`: the table has its key."""
         return False
 
     # Statements about the staged rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 
 from zsync_pipelines.destinations.sql.apply import Applier
@@ -68,9 +69,15 @@ class SqlDestination(Destination[SqlSettings]):
             self._existing()  # before a file is made
         with self._explained(), self._db.transaction():
             self._records.prepare()
-            if self._db.describe(self._place) is None:
+            is_new = self._db.describe(self._place) is None
+            if is_new:
                 self._db.execute(self._target.definition(shape, key_column))
-            table = self._db.describe(self._place)
+            if self._db.keys_later:
+                if is_new:
+                    self._records.owe_key((shape.sync_id, run_id), key_column)
+                else:  # a first run died, or is under way: its next rows then go the way of all others
+                    self._records.pay_key()
+            table = self._described()
         if table is None:
             raise self._target.missing()
         self._target.check_flag(table)
@@ -83,6 +90,7 @@ class SqlDestination(Destination[SqlSettings]):
             key_column=key_column,
             flags=self.settings.flags,
             adopt=self.settings.adopt,
+            keyed=not (is_new and self._db.keys_later),
         )
 
     def send(self, batch: Batch) -> Receipt:
@@ -110,6 +118,11 @@ class SqlDestination(Destination[SqlSettings]):
                 raise OutcomeUnknownError(str(found)) from None
             raise TryAgainError(str(found)) from None  # the transaction is gone with the connection
         raise found from None
+
+    def complete(self) -> None:
+        if self._applier is not None and not self._applier.keyed:
+            with self._explained(), self._db.transaction():
+                self._records.pay_key()
 
     def _apply(self, applier: Applier, batch: Batch) -> Receipt:
         """Apply a batch. Where rows and receipt cannot be one transaction, the receipt is written before the rows too,
@@ -151,7 +164,7 @@ class SqlDestination(Destination[SqlSettings]):
     def _existing(self) -> Table | None:
         """The table, or None if it is to be made. TargetMissingError if it can be neither."""
         exists = self._db.connect(writing=False)
-        table = self._db.describe(self._place) if exists else None
+        table = self._described() if exists else None
         if table is not None:
             return table
         backend = self._db.url.get_backend_name()
@@ -160,6 +173,14 @@ class SqlDestination(Destination[SqlSettings]):
         if not self.settings.create_table:
             raise self._target.missing()
         return None
+
+    def _described(self) -> Table | None:
+        """The table, with the key that it is to have."""
+        table = self._db.describe(self._place)
+        if table is None or table.unique or not self._db.keys_later:
+            return table
+        owed = self._records.owed_key() if self._records.exist() else None
+        return replace(table, unique=frozenset({owed})) if owed else table
 
     def _check_connect(self) -> str:
         exists = self._db.connect(writing=False)

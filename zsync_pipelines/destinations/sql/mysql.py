@@ -152,7 +152,7 @@ class MySQLBackend(MySQLConnection):
         self._insert(STAGED, [*names, "entity_key", "maybe_there"], rows)
         self._staging = False
 
-    def insert_new(self, table: str, columns: Sequence[str], rows: pl.DataFrame) -> bool:
+    def insert_new(self, table: str, columns: Sequence[str], rows: pl.DataFrame, *, keyed: bool = True) -> bool:
         self.execute("SAVEPOINT zsync_insert")
         try:
             # Batches come in the order of a hash; in that of the key, neighbours in the index go together.

@@ -11,6 +11,7 @@ import polars as pl
 import psycopg
 import pyarrow.compute as pc
 import sqlalchemy as sa
+from psycopg.copy import QueuedLibpqWriter
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from zsync_pipelines.destinations.sql import postgresql_errors as why
@@ -45,6 +46,7 @@ class PostgreSQLBackend(Backend):
         FieldType.TIMESTAMP: "TIMESTAMP",
     }
     uuid_type = "UUID"
+    keys_later = True
     specs: ClassVar[Mapping[FieldType, FieldSpec]] = {FieldType.TEXT: FieldSpec(allows_nul=False)}
 
     def __init__(self, url: sa.URL) -> None:
@@ -124,17 +126,18 @@ class PostgreSQLBackend(Backend):
         self.execute(f"CREATE TEMP TABLE {STAGED} ON COMMIT DROP AS {self.staged_as(target, columns)}")
         self._copy(f"COPY {STAGED} FROM STDIN", rows)
 
-    def insert_new(self, table: str, columns: Sequence[str], rows: pl.DataFrame) -> bool:
+    def insert_new(self, table: str, columns: Sequence[str], rows: pl.DataFrame, *, keyed: bool = True) -> bool:
         self.execute("SAVEPOINT zsync_insert")
         try:
-            self._copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN", _by_first_column(rows))
+            self._copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN", _by_first_column(rows) if keyed else rows)
         except psycopg.errors.UniqueViolation:
             self.execute("ROLLBACK TO SAVEPOINT zsync_insert")
             return False
         return True
 
     def _copy(self, sql: str, rows: pl.DataFrame) -> None:
-        with self._open.cursor() as cursor, cursor.copy(sql.encode()) as copy:
+        # In a thread of its own it goes out while the next part is made.
+        with self._open.cursor() as cursor, cursor.copy(sql.encode(), writer=QueuedLibpqWriter(cursor)) as copy:
             for part in _copy_text(rows):
                 copy.write(part)
 

@@ -11,7 +11,7 @@ from zsync_pipelines.destinations.sql.backend import Backend
 from zsync_pipelines.destinations.sql.values import Chosen, Column, Place
 from zsync_pipelines.domain.capabilities import FieldSpec, FieldType
 from zsync_pipelines.domain.delivery import Batch, Receipt
-from zsync_pipelines.errors import CredentialsError
+from zsync_pipelines.errors import CredentialsError, TargetMissingError
 
 KEEP = timedelta(days=30)
 """How long receipts are kept. Only a batch whose answer was lost is asked for, by the sync's next run."""
@@ -96,6 +96,53 @@ class Records:
         for key, part in zip(_keys_of_parts(batch, planned=planned), parts, strict=False):
             values = (key, *about, part, db.timestamp(_now()))
             db.execute(f"INSERT INTO {db.quoted(self._receipts)} VALUES ({marks})", values)
+
+    def owe_key(self, batch_of: tuple[str, str], key: str) -> None:
+        """Note that the target was made without its key, in the transaction that makes it. `batch_of`: sync and run."""
+        db = self._db
+        self._forget_owed()  # of a table that somebody dropped
+        marks = ", ".join(db.mark(n) for n in range(1, 9))
+        never = db.timestamp(datetime.max)  # noqa: DTZ901  # receipts are forgotten when they are old, this is not
+        db.execute(
+            f"INSERT INTO {db.quoted(self._receipts)} VALUES ({marks})",
+            (self._owed, *batch_of, 0, "key", 0, key, never),
+        )
+
+    def owed_key(self, *, waiting: bool = False) -> str | None:
+        """The column that is still to become the target's key. `waiting`: for who is just making it so."""
+        db = self._db
+        asked = f"SELECT {db.quote('receipt')} FROM {db.quoted(self._receipts)} WHERE {self._is_owed}"
+        found = db.execute(asked + " FOR UPDATE" * waiting, (self._owed,))
+        return str(found[0][0]) if found else None
+
+    def pay_key(self) -> None:
+        """Make the key that the target still lacks. TargetMissingError where its rows do not allow it."""
+        key = self.owed_key(waiting=True)
+        if key is None:
+            return
+        table = self._db.describe(self._target)
+        if table is not None and not table.unique:
+            try:
+                self._db.add_key(self._target, key)
+            except self._db.errors as error:
+                if self._db.refusal(error) is None:
+                    raise
+                raise TargetMissingError(
+                    f"table {self._target} was filled without its primary key, to be faster, and others have put rows "
+                    f"into it meanwhile, so that some '{key}' is there twice; delete what is too much, and run again"
+                ) from None
+        self._forget_owed()
+
+    def _forget_owed(self) -> None:
+        self._db.execute(f"DELETE FROM {self._db.quoted(self._receipts)} WHERE {self._is_owed}", (self._owed,))
+
+    @property
+    def _is_owed(self) -> str:
+        return f"{self._db.quote('idempotency_key')} = {self._db.mark(1)}"
+
+    @property
+    def _owed(self) -> str:
+        return f"key of {self._db.fold_table(self._target.name)}"
 
     def any_adopted(self, sync_id: str) -> bool:
         """Whether the sync adopted any row of the target."""

@@ -92,14 +92,15 @@ class Target:
         )
 
     def definition(self, shape: SyncShape, key_column: str) -> str:
-        """The statement that makes the table."""
+        """The statement that makes the table, without its key where that comes later."""
         db = self.db
         keys = {
             KeyType.INTEGER: db.types[FieldType.INTEGER],
             KeyType.TEXT: db.key_type,
             KeyType.UUID: db.uuid_type,
         }
-        columns = [db.new_key(key_column, keys[shape.key_type])]
+        kind = keys[shape.key_type]
+        columns = [f"{db.quote(key_column)} {kind} NOT NULL" if db.keys_later else db.new_key(key_column, kind)]
         columns += [f"{db.quote(column.name)} {_native(db, column)}" for column in shape.payload]
         if self.settings.flags:
             columns.append(db.new_flag(IS_MEMBER))
