@@ -98,6 +98,6 @@ def _ticks(process: str) -> list[int]:
     """User and system time of a process, and of its children that ended."""
     try:
         stat = Path(f"/proc/{process}/stat").read_text()
-    except FileNotFoundError:  # ended since; its parent has its time now
+    except (FileNotFoundError, ProcessLookupError):  # ended since; its parent has its time now
         return [0, 0, 0, 0]
     return [int(field) for field in stat.rpartition(")")[2].split()[11:15]]

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
+from zsync_pipelines.allocators import give_back_memory
 from zsync_pipelines.domain.run import RunOptions, RunStatus, SyncRun, Trigger
 from zsync_pipelines.errors import DestinationError, LeaseLostError
 from zsync_pipelines.service.alerts import tell
@@ -148,6 +149,7 @@ def deliver_step(app: Zsync, run: SyncRun, plan: PlanRef, progress: Progress = n
 @contextmanager
 def _working(app: Zsync, run: SyncRun) -> Iterator[tuple[SyncSetup, Lease]]:
     """A step of a run: what it needs, with the lease held, and the run closed in history if the step fails."""
+    give_back_memory()
     with closing_on_failure(app, run):
         setup = setup_of_run(app, run)
         with holding(app, run, setup.capabilities.timeout_seconds) as lease:

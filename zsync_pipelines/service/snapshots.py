@@ -29,8 +29,9 @@ from zsync_pipelines.store.snapshots import SnapshotManifest
 from zsync_pipelines.store.storage import Storage
 
 _MAX_ROWS_PER_RANGE = 1_000_000
-_HASHES_AT_A_TIME = 500_000
-"""Rows of which the hashes are held at a time: some 30 MB with what becomes of them."""
+_HASHES_AT_A_TIME, _LEAST_HASHES = 500_000, 100_000
+"""Rows of which the hashes are held at a time, at most some 50 MB with what becomes of them: a fifth of all rows within
+these bounds, so that memory is in proportion to small snapshots."""
 MAX_PIECES = 1 << 14
 """However little memory there is: below this, the work on a range costs more than its rows."""
 _NARROW = (KEY_HASH, ROW_ID, ROW_HASH, MEMBER, STATE)
@@ -171,7 +172,8 @@ class _Hashes:
 
 def narrow_ranges(*sides: FrameFile | Snapshot) -> list[tuple[int, int]]:
     """Ranges of key hashes of which the hashes take little memory, and the rows more than that."""
-    return ranges(-(-max(side.rows for side in sides) // _HASHES_AT_A_TIME))
+    rows = max(side.rows for side in sides)
+    return ranges(-(-rows // min(_HASHES_AT_A_TIME, max(rows // 5, _LEAST_HASHES))))
 
 
 def hash_ranges(most_bytes: int, *sides: FrameFile | Snapshot | None) -> list[tuple[int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import IO
 
@@ -30,6 +31,8 @@ class FrameWriter:
         )
         self._held: list[pl.DataFrame] = []
         self._held_rows = 0
+        self._pool: ThreadPoolExecutor | None = None
+        self._writing: Future[None] | None = None
         self.rows = 0
 
     def write(self, frame: pl.DataFrame) -> None:
@@ -40,17 +43,36 @@ class FrameWriter:
         self._held.append(frame)
         self._held_rows += frame.height
         if self._held_rows >= ROW_GROUP_ROWS:  # many small frames make one row group
-            self._flush()
+            # To write takes longest of all that is done with most rows: the caller brings the next ones meanwhile.
+            rows = self._taken()
+            self._wait()
+            self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="frames")
+            self._writing = self._pool.submit(self._write, rows)
 
     def close(self) -> None:
-        self._flush()
-        self._writer.close()
+        """Write what is left; what failed in the meantime is raised here at the latest."""
+        try:
+            self._wait()
+            if self._held:
+                self._write(self._taken())
+        finally:
+            if self._pool is not None:
+                self._pool.shutdown(cancel_futures=True)
+            self._writer.close()
 
-    def _flush(self) -> None:
-        if self._held:
-            tables = [conform(frame, self._schema) for frame in self._held]
-            self._held, self._held_rows = [], 0
-            self._writer.write_table(pa.concat_tables(tables), row_group_size=ROW_GROUP_ROWS)
+    def _taken(self) -> pa.Table:
+        """What is held, as it is written."""
+        tables = [conform(frame, self._schema) for frame in self._held]
+        self._held, self._held_rows = [], 0
+        return pa.concat_tables(tables)
+
+    def _write(self, rows: pa.Table) -> None:
+        self._writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
 
 
 @contextmanager
