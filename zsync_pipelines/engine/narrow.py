@@ -17,6 +17,7 @@ from zsync_pipelines.engine.frames import MEMBER, STATE
 from zsync_pipelines.engine.row_hash import ROW_HASH, ROW_ID
 
 INDEX, LAYER = "index", "layer"
+_END = 1 << 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,14 @@ def latest(layers: Sequence[pl.DataFrame]) -> pl.DataFrame:
         return marked[0]
     last = pl.concat(marked).unique(subset=[KEY_HASH, ROW_ID], keep="last", maintain_order=True)
     return last.sort(KEY_HASH, maintain_order=True)
+
+
+def within(rows: pl.DataFrame, low: int, high: int) -> pl.DataFrame:
+    """Those of the rows, sorted by key hash, whose hash is in [low, high)."""
+    hashes = rows[KEY_HASH]
+    start = hashes.search_sorted(low, side="left") if low > 0 else 0
+    stop = hashes.search_sorted(high, side="left") if high < _END else rows.height
+    return rows.slice(start, stop - start)
 
 
 def replaced(base: pl.DataFrame, changes: pl.DataFrame) -> pl.Series:

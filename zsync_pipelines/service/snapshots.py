@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from types import TracebackType
 from typing import Self
@@ -22,7 +23,7 @@ from zsync_pipelines.engine.frames import (
     carried_schema,
     empty_frame,
 )
-from zsync_pipelines.engine.narrow import INDEX, LAYER, latest, matching, replaced, settle
+from zsync_pipelines.engine.narrow import INDEX, LAYER, latest, matching, replaced, settle, within
 from zsync_pipelines.engine.row_hash import ROW_HASH, ROW_ID
 from zsync_pipelines.store.frames import FrameFile, piece_bytes, ranges
 from zsync_pipelines.store.snapshots import SnapshotManifest
@@ -34,6 +35,9 @@ _HASHES_AT_A_TIME, _LEAST_HASHES = 500_000, 100_000
 these bounds, so that memory is in proportion to small snapshots."""
 MAX_PIECES = 1 << 14
 """However little memory there is: below this, the work on a range costs more than its rows."""
+_CHANGES_AT_ONCE = 24 << 20
+"""Bytes of changes that are held as long as the snapshot is open. To read files range by range costs more than their
+rows do, as long as these are few."""
 _NARROW = (KEY_HASH, ROW_ID, ROW_HASH, MEMBER, STATE)
 
 
@@ -53,6 +57,7 @@ class Snapshot:
         self.payload: Schema = carried_schema(newest.schema)
         self.has_hashes = all(set(_NARROW) <= set(file.schema.names) for file in self.files)
         """Whether rows can be told by their hashes; files of old versions have none."""
+        self._holds_changes = self.has_hashes and sum(file.bytes for file in self.files[1:]) <= _CHANGES_AT_ONCE
 
     def read(self, low: int = 0, high: int = 1 << 64) -> pl.DataFrame:
         """The version's rows with key hashes in [low, high), sorted."""
@@ -129,15 +134,23 @@ class Snapshot:
         """The rows of a range by their hashes; those of the base with everything else too, if the `whole` is asked
         for."""
         names = [name for name in _NARROW if name != ROW_ID or len(self.files) > 1]
-        spans = [file.span(low, high) for file in self.files]
+        files = self.files[:1] if self._holds_changes else self.files
+        spans = [file.span(low, high) for file in files]
+        columns: list[list[str] | None] = [None if whole else names, *([[*names, GONE]] * len(spans[1:]))]
         base, *layers = (
-            file.rows_at(*span, [*names, GONE] if number else None if whole else names)
-            for number, (file, span) in enumerate(zip(self.files, spans, strict=True))
+            file.rows_at(*span, wanted) for file, span, wanted in zip(self.files, spans, columns, strict=False)
         )
-        if not layers:
+        if len(self.files) == 1:
             return _Hashes(spans, base, pl.repeat(value=False, n=base.height, eager=True), base.clear())
-        last = latest(layers)
+        last = latest(layers) if layers else within(self._all_changes, low, high)
         return _Hashes(spans, base, replaced(base, last), last.filter(~pl.col(GONE)))
+
+    @cached_property
+    def _all_changes(self) -> pl.DataFrame:
+        """The last row of each among all changes, with everything that the version carries."""
+        read = [file.read() for file in self.files[1:]]
+        layers = [shaped(rows, self.payload).with_columns(rows[GONE], rows[ROW_ID]) for rows in read]
+        return latest(layers).drop(LAYER, INDEX)
 
     def _chosen(self, known: _Hashes, base: pl.Series, changes: pl.Series) -> pl.DataFrame:
         """These rows of the base and of the changes, with everything that the version carries, sorted."""
@@ -147,6 +160,8 @@ class Snapshot:
         """Rows of the base and these of the changes, sorted."""
         if changes.is_empty():
             return base
+        if self._holds_changes:
+            return by_key(pl.concat([base, shaped(changes, self.payload)]))
         found = []
         for (number,), part in changes.partition_by(LAYER, as_dict=True).items():
             mask = pl.repeat(value=False, n=known.spans[number + 1][1], eager=True).scatter(part[INDEX], values=True)

@@ -36,15 +36,22 @@ def history(seed: int, runs: int):
 
 
 @pytest.mark.parametrize(
-    ("piece_bytes", "collide"),
+    ("piece_bytes", "collide", "held"),
     [
-        (700, False),
-        *(pytest.param(each, clash, marks=pytest.mark.soak) for each in (1, 1 << 24) for clash in (True, False)),
-        pytest.param(700, True, marks=pytest.mark.soak),
+        (700, False, 1 << 24),
+        (700, False, 0),
+        *(
+            pytest.param(each, clash, held, marks=pytest.mark.soak)
+            for each in (1, 700, 1 << 24)
+            for clash in (True, False)
+            for held in (1 << 24, 0)
+            if (each, clash) != (700, False)
+        ),
     ],
 )
-def test_any_history(tmp_path, monkeypatch, piece_bytes, collide):
+def test_any_history(tmp_path, monkeypatch, piece_bytes, collide, held):
     world = World(tmp_path)
+    monkeypatch.setattr(snapshots, "_CHANGES_AT_ONCE", held)
     monkeypatch.setattr(Settings, "piece_bytes", piece_bytes)
     monkeypatch.setattr(snapshots, "MAX_PIECES", 16)
     if collide:
