@@ -34,6 +34,23 @@ def screen(members: pl.DataFrame, target: TargetFields, key_type: KeyType, max_b
 
     Identifiers are not looked at here (`usable_identifiers`). `max_bytes`: what a row may have as JSON.
     """
+    tests = _screening(members, target, key_type, max_bytes)
+    if not tests or members.is_empty():
+        return Members(members, empty_frame(INVALID_COLUMNS))
+    invalid = _found(members, tests)
+    return Members(members.join(invalid, on=KEY, how="anti", maintain_order="left"), invalid)
+
+
+def screened_columns(
+    members: pl.DataFrame, target: TargetFields, key_type: KeyType, max_bytes: int | None = None
+) -> list[str]:
+    """The columns that `screen` looks at in members of that schema."""
+    tests = _screening(members, target, key_type, max_bytes)
+    wanted = {name for _, _, test in tests for name in test.meta.root_names()}
+    return [name for name in members.columns if name in wanted]
+
+
+def _screening(members: pl.DataFrame, target: TargetFields, key_type: KeyType, max_bytes: int | None) -> list[Test]:
     tests = _key_tests(target.key, key_type)
     for column, spec in _specified(members, target):
         if not spec.identifier:
@@ -42,10 +59,7 @@ def screen(members: pl.DataFrame, target: TargetFields, key_type: KeyType, max_b
     if max_bytes is not None:
         reason = f"larger than the {max_bytes} bytes that the destination takes at a time"
         tests.append((None, reason, row_bytes(members.columns) > max_bytes))
-    if not tests or members.is_empty():
-        return Members(members, empty_frame(INVALID_COLUMNS))
-    invalid = _found(members, tests)
-    return Members(members.join(invalid, on=KEY, how="anti", maintain_order="left"), invalid)
+    return tests
 
 
 def usable_identifiers(members: pl.DataFrame, target: TargetFields) -> Members:

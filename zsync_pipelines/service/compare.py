@@ -13,11 +13,11 @@ from zsync_pipelines.engine.differ import Diff, diff
 from zsync_pipelines.engine.frames import INVALID_COLUMNS, empty_frame
 from zsync_pipelines.engine.identifiers import IDENTITY, nobody, with_identity
 from zsync_pipelines.engine.row_hash import ROW_HASH
-from zsync_pipelines.engine.values import screen, usable_identifiers
+from zsync_pipelines.engine.values import screen, screened_columns, usable_identifiers
 from zsync_pipelines.service.ahead import side_by_side
 from zsync_pipelines.service.snapshots import Snapshot
 from zsync_pipelines.service.waiting import WaitingKeys
-from zsync_pipelines.store.frames import FrameFile
+from zsync_pipelines.store.frames import FrameFile, empty
 
 _WORKERS = 2
 """Ranges read at once: most of that work is done by one core each, and each takes memory."""
@@ -115,12 +115,20 @@ class Comparison:
             waiting=waiting.height,
         )
 
-    def takes_all(self, low: int, high: int) -> bool:
-        """Whether the destination takes every member in [low, high) as it is, and waits to judge nobody."""
-        faults = self.faults is not None and self.faults.span(low, high)[1] > 0
-        if faults or self.waiting.read(low, high).height:
+    def takes_everybody(self, spans: Sequence[tuple[int, int]]) -> bool:
+        """Whether the destination takes every member as it is, and waits to judge nobody."""
+        if self.faults is not None and self.faults.rows:
             return False
-        return screen(self.members.read(low, high), self.fields, self.key_type, self.max_bytes).invalid.is_empty()
+        given = (self.fields, self.key_type, self.max_bytes)
+        looked_at = screened_columns(empty(self.members.schema), *given)
+        columns = list(dict.fromkeys([KEY_HASH, KEY, *looked_at]))
+
+        def takes_all(span: tuple[int, int]) -> bool:
+            if self.waiting.read(*span).height:
+                return False
+            return not looked_at or screen(self.members.read(*span, columns), *given).invalid.is_empty()
+
+        return all(side_by_side(takes_all, spans, _WORKERS if self.members.is_local else 1))
 
     def _both(self, low: int, high: int, *, whole: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The rows of both sides that have to be looked at."""

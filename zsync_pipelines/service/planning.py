@@ -122,7 +122,7 @@ def _everybody_is_new(
     plain = not (comparison.identifiers or setup.capabilities.gives_ids or comparison.conflicts.rows or standing.rows)
     if not (sends and plain and comparison.members.rows) or comparison.snapshot.rows or comparison.snapshot.files:
         return False
-    return all(ahead(comparison.takes_all(low, high) for low, high in spans))
+    return comparison.takes_everybody(spans)
 
 
 def _patience(app: Zsync, setup: SyncSetup, options: RunOptions) -> Patience:
