@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from zsync_pipelines.allocators import give_back_memory
 from zsync_pipelines.domain.run import RunOptions, RunStatus, SyncRun, Trigger
 from zsync_pipelines.errors import DestinationError, LeaseLostError
 from zsync_pipelines.service.alerts import tell
@@ -33,6 +32,7 @@ from zsync_pipelines.service.retention import forget_old_deliveries, forget_old_
 from zsync_pipelines.service.sending import Delivery
 from zsync_pipelines.service.settling import give_up_unanswered, settle_unanswered, settle_verdicts
 from zsync_pipelines.service.setup import SyncSetup, load_setup, setup_of_run
+from zsync_pipelines.store.allocators import give_back_memory
 from zsync_pipelines.store.database import writing
 from zsync_pipelines.store.frames import FrameFile
 
