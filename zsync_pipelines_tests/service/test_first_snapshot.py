@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zsync_pipelines.service import next_snapshot
+from zsync_pipelines.service import next_snapshot, snapshots
 from zsync_pipelines.service.conclude import run_folder
 from zsync_pipelines.service.snapshots import Snapshot
 from zsync_pipelines_tests.support.world import SYNC, World, changes
@@ -40,7 +40,9 @@ def test_it_is_what_would_have_been_written(tmp_path, monkeypatch, world):
     assert (one.rows, one.members, one.base.rows, one.delta.rows) == (two.rows, two.members, two.base.rows, 40)
 
 
-def test_it_outlives_the_files_of_its_run(world):
+@pytest.mark.parametrize("held", [1 << 24, 0])
+def test_it_outlives_the_files_of_its_run(world, monkeypatch, held):
+    monkeypatch.setattr(snapshots, "_CHANGES_AT_ONCE", held)
     first = world.run()
     app = world.open()
     assert base_of(app).stat().st_nlink == 2

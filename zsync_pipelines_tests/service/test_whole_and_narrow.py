@@ -39,7 +39,7 @@ def history(seed: int, runs: int):
     ("piece_bytes", "collide", "held"),
     [
         (700, False, 1 << 24),
-        (700, False, 0),
+        pytest.param(700, False, 0, marks=pytest.mark.soak),
         *(
             pytest.param(each, clash, held, marks=pytest.mark.soak)
             for each in (1, 700, 1 << 24)
