@@ -11,9 +11,9 @@ from zsync_pipelines_tests.connectors.case import ConnectorCase
 from zsync_pipelines_tests.connectors.cases import CASES
 from zsync_pipelines_tests.connectors.stage import Stage, stage_of
 
-THROUGHOUT = {"acme", "google_customer_match"}
-"""Cases that CI puts through every suite whole: one that answers at once, and one that judges later. On the others it
-leaves out what shows the framework more than the connector; `make soak` runs it all."""
+THROUGHOUT = {"acme"}
+"""Cases that CI puts through every suite whole. On the others it leaves out what shows the framework more than the
+connector; `make soak` runs it all."""
 LONG = {
     "test_two_weeks", "test_kill_after_a_batch_was_sent", "test_a_run_without_changes_writes_nothing",
     "test_who_left_and_comes_back_is_added_again", "test_two_members_with_one_identity_are_one_at_the_vendor",
