@@ -134,16 +134,17 @@ class Snapshot:
         """The rows of a range by their hashes; those of the base with everything else too, if the `whole` is asked
         for."""
         names = [name for name in _NARROW if name != ROW_ID or len(self.files) > 1]
-        files = self.files[:1] if self._holds_changes else self.files
-        spans = [file.span(low, high) for file in files]
-        columns: list[list[str] | None] = [None if whole else names, *([[*names, GONE]] * len(spans[1:]))]
-        base, *layers = (
-            file.rows_at(*span, wanted) for file, span, wanted in zip(self.files, spans, columns, strict=False)
-        )
-        if len(self.files) == 1:
-            return _Hashes(spans, base, pl.repeat(value=False, n=base.height, eager=True), base.clear())
-        last = latest(layers) if layers else within(self._all_changes, low, high)
-        return _Hashes(spans, base, replaced(base, last), last.filter(~pl.col(GONE)))
+        base_file, *layers = self.files
+        span = base_file.span(low, high)
+        base = base_file.rows_at(*span, None if whole else names)
+        if not layers:
+            return _Hashes([span], base, pl.repeat(value=False, n=base.height, eager=True), base.clear())
+        if self._holds_changes:
+            spans, last = [], within(self._all_changes, low, high)
+        else:
+            spans = [file.span(low, high) for file in layers]
+            last = latest([file.rows_at(*at, [*names, GONE]) for file, at in zip(layers, spans, strict=True)])
+        return _Hashes([span, *spans], base, replaced(base, last), last.filter(~pl.col(GONE)))
 
     @cached_property
     def _all_changes(self) -> pl.DataFrame:
@@ -176,8 +177,9 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class _Hashes:
-    """The rows of a range by their hashes. `spans`: where they lie in each file. `is_over`: which rows of the base have
-    a later one in their place, or are gone. `changes`: later rows that stand, with `layer` and `index`."""
+    """The rows of a range by their hashes. `spans`: where they lie in each file, or in the base alone where changes are
+    held. `is_over`: which rows of the base have a later one in their place, or are gone. `changes`: later rows that
+    stand, with everything where changes are held, else with `layer` and `index`."""
 
     spans: list[tuple[int, int]]
     base: pl.DataFrame

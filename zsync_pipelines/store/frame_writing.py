@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import IO
 
 import polars as pl
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zsync_pipelines.domain.keys import KEY_HASH
+from zsync_pipelines.store.behind import Behind
 from zsync_pipelines.store.storage import Storage
 
 ROW_GROUP_ROWS = 131_072
@@ -31,8 +32,7 @@ class FrameWriter:
         )
         self._held: list[pl.DataFrame] = []
         self._held_rows = 0
-        self._pool: ThreadPoolExecutor | None = None
-        self._writing: Future[None] | None = None
+        self._behind = Behind("frames")
         self.rows = 0
 
     def write(self, frame: pl.DataFrame) -> None:
@@ -44,20 +44,16 @@ class FrameWriter:
         self._held_rows += frame.height
         if self._held_rows >= ROW_GROUP_ROWS:  # many small frames make one row group
             # To write takes longest of all that is done with most rows: the caller brings the next ones meanwhile.
-            rows = self._taken()
-            self._wait()
-            self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="frames")
-            self._writing = self._pool.submit(self._write, rows)
+            self._behind.do(partial(self._write, self._taken()))
 
     def close(self) -> None:
         """Write what is left; what failed in the meantime is raised here at the latest."""
         try:
-            self._wait()
+            self._behind.wait()
             if self._held:
                 self._write(self._taken())
         finally:
-            if self._pool is not None:
-                self._pool.shutdown(cancel_futures=True)
+            self._behind.close()
             self._writer.close()
 
     def _taken(self) -> pa.Table:
@@ -68,11 +64,6 @@ class FrameWriter:
 
     def _write(self, rows: pa.Table) -> None:
         self._writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
-
-    def _wait(self) -> None:
-        if self._writing is not None:
-            writing, self._writing = self._writing, None
-            writing.result()
 
 
 @contextmanager

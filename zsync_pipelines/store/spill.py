@@ -6,7 +6,7 @@ import os
 import tempfile
 from array import array
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from zsync_pipelines.domain.keys import KEY_HASH
 from zsync_pipelines.errors import StorageError
+from zsync_pipelines.store.behind import Behind
 from zsync_pipelines.store.frames import piece_bytes
 
 _BITS = 8
@@ -41,8 +42,7 @@ class Spill:
         self._held_bytes = self._seen_bytes = 0
         self._schema: pa.Schema | None = None
         self._file: IO[bytes] | None = None
-        self._pool: ThreadPoolExecutor | None = None
-        self._writing: Future[None] | None = None
+        self._behind = Behind("spill")
         self._runs: list[array[int]] = []
         """Of each sorted run, where its parts begin in the file, and where the last one ends."""
 
@@ -57,13 +57,13 @@ class Spill:
 
     def drain(self) -> Iterator[pl.DataFrame]:
         """Every row, in frames of about `held_bytes`, in order of the ranges. Nothing if nothing was added."""
-        if self._pool is None:
+        if not self._seen_bytes:
             if self._held:
                 yield pl.concat(self._held)
             return
         if self._held:
             self._flush_soon()
-        self._wait()
+        self._behind.wait()
         most = piece_bytes(self._seen_bytes, self._limit)
         first, last, size = 0, 0, 0
         for part in range(_PARTS):
@@ -80,8 +80,7 @@ class Spill:
     def close(self) -> None:
         """Give the disk back."""
         self._held = []
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        self._behind.close()
         if self._file is not None:
             self._file.close()
 
@@ -93,16 +92,9 @@ class Spill:
 
     def _flush_soon(self) -> None:
         """Have what is held written in a thread, once the run before it is, while the caller brings more rows."""
-        self._wait()
-        self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="spill")
-        self._writing = self._pool.submit(self._flush, self._held)
+        self._behind.do(partial(self._flush, self._held))
         self._seen_bytes += self._held_bytes
         self._held, self._held_bytes = [], 0
-
-    def _wait(self) -> None:
-        if self._writing is not None:
-            writing, self._writing = self._writing, None
-            writing.result()
 
     def _flush(self, held: list[pl.DataFrame]) -> None:
         """Write rows as one sorted run."""

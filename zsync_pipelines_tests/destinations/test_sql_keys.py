@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import psycopg
 import pytest
 
 from zsync_pipelines.domain.delivery import Op, Outcome
 from zsync_pipelines.domain.destination import CheckStatus
-from zsync_pipelines.errors import TargetMissingError, UnreachableError
+from zsync_pipelines.errors import DestinationError, TargetMissingError, UnreachableError
 
 AB = {"1": {"email": "a"}, "2": {"email": "b"}}
 C = {"3": {"email": "c"}}
@@ -123,6 +124,28 @@ def test_a_table_that_somebody_made_in_its_place_keeps_its_own_key(table):
     assert (keys(table), owed(table), table.held()) == ([], [], [(3, "c")])
 
 
+def test_a_table_of_other_columns_in_its_place_is_told_of_as_any_other(table):
+    begun(table).close()
+    table.sql("DROP TABLE {t}")
+    table.sql("CREATE TABLE {t} (customer BIGINT, email TEXT)")
+    with pytest.raises(TargetMissingError, match="no column 'id'"):
+        table.open()
+
+
+def test_a_lock_that_is_held_too_long_is_no_fault_of_rows(table):
+    destination = begun(table)
+    destination._db.execute("SET lock_timeout = '100ms'")
+    with psycopg.connect(table.config["url"]) as reader:
+        reader.execute(f"SELECT * FROM {table.name}")
+        with pytest.raises(DestinationError) as told:
+            destination.complete()
+    assert not isinstance(told.value, TargetMissingError)
+    assert "twice" not in str(told.value)
+    destination.complete()
+    destination.close()
+    assert (keys(table), owed(table)) == (["id"], [])
+
+
 def test_the_note_outlives_old_receipts(table, monkeypatch):
     begun(table).close()
     monkeypatch.setattr("zsync_pipelines.destinations.sql.records.KEEP", timedelta(days=-1))
@@ -132,7 +155,8 @@ def test_the_note_outlives_old_receipts(table, monkeypatch):
 
 def test_a_connection_that_is_lost_leaves_table_and_note(table):
     destination = begun(table)
-    table.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'zsync'")
+    mine = "application_name = 'zsync' AND datname = current_database()"
+    table.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {mine}")
     with pytest.raises(UnreachableError):
         destination.complete()
     destination.close()

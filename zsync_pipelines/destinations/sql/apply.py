@@ -25,7 +25,7 @@ _UUID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 @dataclass
 class Applier:
     """Knows the table as it was when the run began. `flags`: removed rows stay, with `is_member` false. `keyed`: the
-    table has its key, or had it made by another since."""
+    table had its key; one that this run made gets it later."""
 
     db: Backend
     records: Records

@@ -69,14 +69,14 @@ class SqlDestination(Destination[SqlSettings]):
             self._existing()  # before a file is made
         with self._explained(), self._db.transaction():
             self._records.prepare()
-            is_new = self._db.describe(self._place) is None
-            if is_new:
+            keyed = True
+            if self._db.describe(self._place) is None:
                 self._db.execute(self._target.definition(shape, key_column))
-            if self._db.keys_later:
-                if is_new:
+                keyed = not self._db.keys_later
+                if not keyed:
                     self._records.owe_key((shape.sync_id, run_id), key_column)
-                else:  # a first run died, or is under way: its next rows then go the way of all others
-                    self._records.pay_key()
+            elif self._db.keys_later:  # a first run died, or is under way: its next rows then go the way of all others
+                self._records.pay_key()
             table = self._described()
         if table is None:
             raise self._target.missing()
@@ -90,7 +90,7 @@ class SqlDestination(Destination[SqlSettings]):
             key_column=key_column,
             flags=self.settings.flags,
             adopt=self.settings.adopt,
-            keyed=not (is_new and self._db.keys_later),
+            keyed=keyed,
         )
 
     def send(self, batch: Batch) -> Receipt:

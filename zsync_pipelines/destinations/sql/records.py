@@ -121,11 +121,12 @@ class Records:
         if key is None:
             return
         table = self._db.describe(self._target)
-        if table is not None and not table.unique:
+        if table is not None and not table.unique and self._db.fold(key) in table.columns:  # else somebody made it anew
             try:
                 self._db.add_key(self._target, key)
             except self._db.errors as error:
-                if self._db.refusal(error) is None:
+                refused = self._db.refusal(error)
+                if refused is None or not refused.permanent:  # as a lock that somebody holds for too long
                     raise
                 raise TargetMissingError(
                     f"table {self._target} was filled without its primary key, to be faster, and others have put rows "
