@@ -52,6 +52,7 @@ def make_plan(
     tally = _Tally()
     with ExitStack() as stack:
         snapshot = stack.enter_context(open_snapshot(app, manifest, options))
+        snapshot.prepare()
         comparison = compare(app, setup, membership, snapshot, options, stack)
         identifiers = tuple(comparison.identifiers)
         spans = hash_ranges(app.settings.piece_bytes, comparison.members, snapshot)

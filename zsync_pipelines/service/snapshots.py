@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
@@ -23,7 +24,7 @@ from zsync_pipelines.engine.frames import (
     carried_schema,
     empty_frame,
 )
-from zsync_pipelines.engine.narrow import INDEX, LAYER, latest, matching, replaced, settle, within
+from zsync_pipelines.engine.narrow import INDEX, LAYER, latest, matching, nothing, replaced, settle, within
 from zsync_pipelines.engine.row_hash import ROW_HASH, ROW_ID
 from zsync_pipelines.store.frames import FrameFile, piece_bytes, ranges
 from zsync_pipelines.store.snapshots import SnapshotManifest
@@ -47,6 +48,9 @@ class Snapshot:
     def __init__(self, storage: Storage, manifest: SnapshotManifest | None) -> None:
         self.manifest = manifest
         self.files: list[FrameFile] = []
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="changes")  # no thread before something is to be done
+        self._turn = Lock()
+        self._changes: Future[tuple[pl.DataFrame, pl.DataFrame]] | None = None
         try:
             for entry in manifest.files if manifest else []:
                 self.files.append(FrameFile(storage, entry.path, entry.rows))
@@ -91,14 +95,20 @@ class Snapshot:
         if not self.has_hashes:
             return None
         if not self.files:
-            return pl.repeat(value=False, n=members.height, eager=True), self.read(low, high)
+            return nothing(members.height), self.read(low, high)
         known = self._hashes(low, high)
         layers = [(known.base, known.is_over)]
         if known.changes.height:
-            layers.append((known.changes, pl.repeat(value=False, n=known.changes.height, eager=True)))
+            layers.append((known.changes, nothing(known.changes.height)))
         found = settle(members, layers, states, alone=alone)
         changes = found.others[1] if known.changes.height else pl.Series([], dtype=pl.Boolean)
         return found.members, self._chosen(known, found.others[0], changes)
+
+    def prepare(self) -> None:
+        """Begin to read what every range needs, in a thread, while the caller sees to other things."""
+        if self._holds_changes and len(self.files) > 1:
+            with self._turn:
+                self._changes = self._changes or self._pool.submit(self._read_changes)
 
     @property
     def identifiers(self) -> tuple[str, ...]:
@@ -115,6 +125,7 @@ class Snapshot:
         return sum(file.bytes for file in self.files)
 
     def close(self) -> None:
+        self._pool.shutdown()
         for file in self.files:
             file.close()
 
@@ -138,20 +149,29 @@ class Snapshot:
         span = base_file.span(low, high)
         base = base_file.rows_at(*span, None if whole else names)
         if not layers:
-            return _Hashes([span], base, pl.repeat(value=False, n=base.height, eager=True), base.clear())
+            return _Hashes([span], base, nothing(base.height), base.clear())
         if self._holds_changes:
-            spans, last = [], within(self._all_changes, low, high)
+            spans, last, standing = [], *(within(rows, low, high) for rows in self._all_changes)
         else:
             spans = [file.span(low, high) for file in layers]
             last = latest([file.rows_at(*at, [*names, GONE]) for file, at in zip(layers, spans, strict=True)])
-        return _Hashes([span, *spans], base, replaced(base, last), last.filter(~pl.col(GONE)))
+            standing = last.filter(~pl.col(GONE))
+        return _Hashes([span, *spans], base, replaced(base, last), standing)
 
-    @cached_property
-    def _all_changes(self) -> pl.DataFrame:
-        """The last row of each among all changes, with everything that the version carries."""
+    @property
+    def _all_changes(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """What `_read_changes` gives, read once."""
+        self.prepare()
+        assert self._changes is not None  # noqa: S101  # there are changes, and they are held
+        return self._changes.result()
+
+    def _read_changes(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Of the last rows of each among all changes the key hash and `row_id`; and those that stand, with everything
+        that the version carries."""
         read = [file.read() for file in self.files[1:]]
         layers = [shaped(rows, self.payload).with_columns(rows[GONE], rows[ROW_ID]) for rows in read]
-        return latest(layers).drop(LAYER, INDEX)
+        last = latest(layers)
+        return last[[KEY_HASH, ROW_ID]], shaped(last.filter(~last[GONE]), self.payload)
 
     def _chosen(self, known: _Hashes, base: pl.Series, changes: pl.Series) -> pl.DataFrame:
         """These rows of the base and of the changes, with everything that the version carries, sorted."""
@@ -162,10 +182,10 @@ class Snapshot:
         if changes.is_empty():
             return base
         if self._holds_changes:
-            return by_key(pl.concat([base, shaped(changes, self.payload)]))
+            return by_key(pl.concat([base, changes]))
         found = []
         for (number,), part in changes.partition_by(LAYER, as_dict=True).items():
-            mask = pl.repeat(value=False, n=known.spans[number + 1][1], eager=True).scatter(part[INDEX], values=True)
+            mask = nothing(known.spans[number + 1][1]).scatter(part[INDEX], values=True)
             found.append(self._rows(number + 1, known, mask))
         return by_key(pl.concat([base, *found]))  # which takes a third of what `merge_sorted` does
 

@@ -224,7 +224,7 @@ _WHAT_TO_DO = (
 def piece_bytes(total: int, most: int) -> int:
     """What to take in hand at a time of `total` bytes: a sixteenth, so that memory is in proportion to small audiences,
     and bounded for large ones."""
-    return min(most, max(total // 16, _LEAST_PIECE))
+    return min(most, max(-(-total // 16), _LEAST_PIECE))
 
 
 def ranges(pieces: int) -> list[tuple[int, int]]:

@@ -42,10 +42,12 @@ def test_a_stopped_and_continued_run_neither_sends_on_nor_commits(tmp_path, post
         world.config["destinations"]["table"] = {"type": "webhook", "config": config}
         world.people(PEOPLE)
         world.apply()
-        reached, go, real = threading.Event(), threading.Event(), hook.handle
+        started, reached, go, real = threading.Event(), threading.Event(), threading.Event(), hook.handle
 
         def slow(headers, body):
             if len(hook.seen) == 2 and not reached.is_set():
+                started.wait(60)
+                zombie.send_signal(signal.SIGSTOP)  # here, where it waits for this answer, and nowhere else
                 reached.set()
                 go.wait(30)
             return real(headers, body)
@@ -54,9 +56,9 @@ def test_a_stopped_and_continued_run_neither_sends_on_nor_commits(tmp_path, post
         zombie = subprocess.Popen(
             [sys.executable, "-c", _RUNNER, SYNC], env={**os.environ, **world.env}, stderr=subprocess.PIPE
         )
+        started.set()
         try:
             assert reached.wait(60)
-            zombie.send_signal(signal.SIGSTOP)
             go.set()  # its request is applied, and it is not there to hear so
             app = world.open()
             with pytest.raises(LeaseHeldError):
