@@ -30,10 +30,30 @@ _AHEAD = 2
 """Batches are recorded in groups of so many times those that are in flight: a write to the ledger costs the same for
 one and for many, and those who send do not wait for it. After a crash, so many more are without an answer."""
 
+_LOOK_SECONDS = 0.1
+"""How often the main thread looks whether it was interrupted: signals end no wait of it while polars handles them."""
+
 
 def deliver(delivery: Delivery, lease: Lease, holdings: Holdings, progress: Progress) -> None:
     """Send every part that is not held, in order; wait for verdicts; put the whole in place where the destination asks
-    for it. Raises what stops the delivery; the ledger says what was done up to there."""
+    for it. Raises what stops the delivery; the ledger says what was done up to there.
+
+    All of it is done in other threads. An interrupt comes to the main one, wherever that is: half-way in a request it
+    would leave rows of which nobody knows, and half-way in a transaction a receipt that is not recorded or a database
+    that stays locked. So it ends the wait, nothing more is begun, what is under way ends, and then it is raised.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="deliver") as pool:
+        delivered = pool.submit(_deliver, delivery, lease, holdings, progress)
+        try:
+            while not wait([delivered], timeout=_LOOK_SECONDS).done:
+                continue
+            delivered.result()
+        except BaseException:
+            lease.abandon()
+            raise
+
+
+def _deliver(delivery: Delivery, lease: Lease, holdings: Holdings, progress: Progress) -> None:
     parts = [part for part in delivery.plan.parts if not part.held]
     capabilities = delivery.capabilities
     limiter = RateLimiter(capabilities.rate_limits, lease.pause, delivery.app.monotonic)
@@ -77,10 +97,9 @@ def _recorded(sender: Sender, part: PlanPart, cut: Iterator[Piece], ahead: int) 
 
 
 def _in_flight(tasks: Iterator[Callable[[], object]], limit: int, lease: Lease) -> None:
-    """Call each in a thread, up to `limit` at once, with more of them ready. After a failure, or when this thread is
-    interrupted, nothing more is begun, requests under way end, and it is raised."""
+    """Call each in a thread, up to `limit` at once, with more of them ready. After a failure nothing more is begun,
+    requests under way end, and it is raised."""
     running: set[Future[object]] = set()
-    # Always in threads, also one at a time: an interrupt of this thread does not break a request half-way.
     with ThreadPoolExecutor(limit, thread_name_prefix="send") as pool:
         try:
             for task in tasks:
