@@ -23,6 +23,7 @@ from zsync_pipelines.service.next_snapshot import snapshot_folder, write_snapsho
 from zsync_pipelines.service.outcomes import count, outcomes_of
 from zsync_pipelines.service.refs import PlanRef
 from zsync_pipelines.service.refusals import RunRefusals, write_refusals
+from zsync_pipelines.service.undisturbed import undisturbed
 from zsync_pipelines.store import leases
 from zsync_pipelines.store.database import writing
 from zsync_pipelines.store.snapshots import SnapshotManifest
@@ -77,7 +78,8 @@ def conclude(
         snapshot_version=manifest.version,
     )
     waits = any(entry.is_pending for entry in entries)
-    _commit(app, ended, replace(manifest, refused=refused.entry), refused, at, holder or run, awaits_verdict=waits)
+    named = replace(manifest, refused=refused.entry)
+    undisturbed(lambda: _commit(app, ended, named, refused, at, holder or run, awaits_verdict=waits))
     _collect_run_folders(app, run.sync_id)
     return ended
 

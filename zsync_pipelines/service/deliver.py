@@ -23,6 +23,7 @@ from zsync_pipelines.service.polling import Polling
 from zsync_pipelines.service.rate_limit import RateLimiter
 from zsync_pipelines.service.refs import PlanPart
 from zsync_pipelines.service.sending import Answers, Delivery, Piece, Sender, pieces
+from zsync_pipelines.service.undisturbed import undisturbed
 from zsync_pipelines.store.frames import FrameFile
 from zsync_pipelines.store.ledger import LedgerEntry
 
@@ -30,27 +31,14 @@ _AHEAD = 2
 """Batches are recorded in groups of so many times those that are in flight: a write to the ledger costs the same for
 one and for many, and those who send do not wait for it. After a crash, so many more are without an answer."""
 
-_LOOK_SECONDS = 0.1
-"""How often the main thread looks whether it was interrupted: signals end no wait of it while polars handles them."""
-
 
 def deliver(delivery: Delivery, lease: Lease, holdings: Holdings, progress: Progress) -> None:
     """Send every part that is not held, in order; wait for verdicts; put the whole in place where the destination asks
     for it. Raises what stops the delivery; the ledger says what was done up to there.
 
-    All of it is done in other threads. An interrupt comes to the main one, wherever that is: half-way in a request it
-    would leave rows of which nobody knows, and half-way in a transaction a receipt that is not recorded or a database
-    that stays locked. So it ends the wait, nothing more is begun, what is under way ends, and then it is raised.
+    After an interrupt nothing more is begun, and requests under way end.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="deliver") as pool:
-        delivered = pool.submit(_deliver, delivery, lease, holdings, progress)
-        try:
-            while not wait([delivered], timeout=_LOOK_SECONDS).done:
-                continue
-            delivered.result()
-        except BaseException:
-            lease.abandon()
-            raise
+    undisturbed(partial(_deliver, delivery, lease, holdings, progress), lease.abandon)
 
 
 def _deliver(delivery: Delivery, lease: Lease, holdings: Holdings, progress: Progress) -> None:
