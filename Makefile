@@ -10,7 +10,7 @@ demo: $(STAMP)  ## install, then run the main job on real data
 	$(BIN)/zsync demo
 
 test: $(STAMP) mysql  ## install, then run the tests
-	$(BIN)/pytest -q -n 3 --dist loadfile -m "not soak"
+	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not soak"
 
 lint: $(STAMP)  ## style, format and types
 	$(BIN)/ruff check .
@@ -18,7 +18,7 @@ lint: $(STAMP)  ## style, format and types
 	$(BIN)/mypy
 
 soak: $(STAMP) mysql  ## what takes longer than CI may
-	HYPOTHESIS_PROFILE=soak $(BIN)/pytest -q -n 3 --dist loadfile
+	HYPOTHESIS_PROFILE=soak $(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 emulators:  ## tests on Snowflake (fakesnow) and ClickHouse (chdb), which have versions of their own of some packages
 	$(PYTHON) -m venv $(VENV)-emulators

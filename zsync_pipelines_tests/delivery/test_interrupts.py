@@ -18,6 +18,14 @@ from zsync_pipelines_tests.support.world import SYNC, World, changes
 PEOPLE = {n: f"p{n}@x.org" for n in range(30)}
 
 
+@pytest.fixture(autouse=True)
+def _interruptible():
+    """As in a terminal; processes that a shell starts in the background ignore the signal, and so do their children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt():
     signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
     time.sleep(0.5)  # where this is the main thread, it ends here
