@@ -21,8 +21,8 @@ def undisturbed(work: Callable[[], T], interrupted: Callable[[], object] = lambd
     raised. So it is when the work fails, with what it raised.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="undisturbed") as pool:
-        done = pool.submit(work)
         try:
+            done = pool.submit(work)
             while not wait([done], timeout=_LOOK_SECONDS).done:
                 continue
             return done.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import threading
 import time
@@ -33,11 +34,10 @@ def interrupt():
 
 @pytest.mark.parametrize(("write", "moment"), [(1, "before"), (3, "before"), (4, "after")])
 def test_an_interrupt_while_the_ledger_is_written(tmp_path, monkeypatch, write, moment):
-    real, seen = Ledger.write, []
+    real, writes = Ledger.write, itertools.count(1)
 
     def interrupted(self, entries, receipts):
-        seen.append(threading.current_thread())
-        now = len(seen) == write
+        now = next(writes) == write
         if now and moment == "before":
             interrupt()
         real(self, entries, receipts)
